@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * PASID-backed virtual devices (vdevs) on the mdev bus.
+ *
+ * A sub-device driver shares one physical function (PF) between vdevs.  It
+ * describes what a vdev looks like (config space, BARs, vectors) and runs the
+ * hardware behind it; everything that all vdevs do the same way (mdev types
+ * and life cycle, PASID, iommufd, the VFIO PCI interface) is done by
+ * mdev-pasid.ko.  The life of a vdev, and the callback for each step:
+ *
+ *   create -> open (bind to an iommufd) -> dma_start <-> dma_stop -> reset,
+ *   close -> destroy
+ */
+#ifndef LINUX_MDEV_PASID_H
+#define LINUX_MDEV_PASID_H
+
+#include <linux/bits.h>
+#include <linux/iommu.h>
+#include <linux/mdev.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+
+struct eventfd_ctx;
+struct mdev_pasid_vdev;
+
+#define MDEV_PASID_NUM_BARS	6
+#define MDEV_PASID_CONFIG_SIZE	4096
+#define MDEV_PASID_MAX_VECTORS	64
+#define MDEV_PASID_SENTENCE	256
+
+/**
+ * struct mdev_pasid_refusal - the last thing that was refused, and why
+ * @lock: protects the other members
+ * @text: one sentence: the object, the cause and the remedy; "" if there is none
+ * @count: refusals so far
+ */
+struct mdev_pasid_refusal {
+	spinlock_t lock;	/* protects text and count */
+	char text[MDEV_PASID_SENTENCE];
+	u64 count;
+};
+
+/**
+ * struct mdev_pasid_dma - the DMA that a parent driver plans
+ * @max_pasids: PASIDs in use at one time
+ * @addr_width: width of the addresses that the device emits, in bits
+ * @coherent: vdevs need an IOMMU that enforces cache coherency (ignores no-snoop)
+ * @page_faults: vdevs rely on page requests (PCI PRI) being served
+ *
+ * mdev_pasid_register_parent() checks the plan and refuses what the PF or its
+ * IOMMU cannot do, so that nothing of it can fail at the first DMA.
+ */
+struct mdev_pasid_dma {
+	u32 max_pasids;
+	u8 addr_width;
+	bool coherent;
+	bool page_faults;
+};
+
+/**
+ * enum mdev_pasid_stop - how dma_stop() treats work that was accepted
+ * @MDEV_PASID_DRAIN: let it complete; the translation stays until it has
+ * @MDEV_PASID_ABORT: abandon it
+ */
+enum mdev_pasid_stop {
+	MDEV_PASID_DRAIN,
+	MDEV_PASID_ABORT,
+};
+
+/**
+ * struct mdev_pasid_ops - what a sub-device driver does for a vdev
+ *
+ * All callbacks may sleep.  Except for @create and @destroy they are called
+ * with &mdev_pasid_vdev.lock held, so that a driver needs no lock of its own for
+ * what only callbacks touch.
+ *
+ * @create: claim hardware and describe the vdev: identity and capabilities by
+ *	the mdev_pasid_config_*() helpers, &mdev_pasid_vdev.bar and the vectors.  The
+ *	PASID is allocated already.  A refusal is explained by mdev_pasid_refuse_create().
+ * @destroy: undo @create.  Nobody uses the vdev any more.
+ * @open: a user has bound the vdev to an iommufd.  Optional.
+ * @close: the user has gone.  DMA has been stopped, @reset was called.  Optional.
+ * @dma_start: the PASID has a translation and the user has set Bus Master Enable:
+ *	the hardware may do DMA from now on.
+ * @dma_stop: the opposite.  When it returns the hardware is quiet: it has
+ *	nothing in flight for the PASID and accepts nothing.  It must not fail.
+ *	Portal pages are unmapped before the call.
+ * @reset: bring the vdev back to its state after @create.  DMA is stopped.
+ * @read: read @len (1, 2, 4 or 8) bytes at the naturally aligned @off of BAR @bar.
+ * @write: write @len bytes at @off of BAR @bar; same rules.  @val is zero-extended.
+ *	A write of 64 aligned bytes, as from MOVDIR64B, arrives as eight calls in
+ *	ascending order with nothing between them.
+ * @portal: physical address of the page that backs page @page of BAR @bar, or 0
+ *	if it must not be touched now.  Only asked for pages in &mdev_pasid_bar.portals
+ *	and only while DMA is started.  The driver calls mdev_pasid_unmap_portals()
+ *	before an address it has told becomes invalid for another reason than @dma_stop.
+ */
+struct mdev_pasid_ops {
+	int (*create)(struct mdev_pasid_vdev *vdev);
+	void (*destroy)(struct mdev_pasid_vdev *vdev);
+	int (*open)(struct mdev_pasid_vdev *vdev);
+	void (*close)(struct mdev_pasid_vdev *vdev);
+	int (*dma_start)(struct mdev_pasid_vdev *vdev);
+	void (*dma_stop)(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop how);
+	void (*reset)(struct mdev_pasid_vdev *vdev);
+	u64 (*read)(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, unsigned int len);
+	void (*write)(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, u64 val,
+		      unsigned int len);
+	phys_addr_t (*portal)(struct mdev_pasid_vdev *vdev, unsigned int bar, unsigned long page);
+};
+
+/**
+ * struct mdev_pasid_driver - a sub-device driver
+ * @mdev: set .driver.name, .driver.owner, .get_available and .show_description,
+ *	and .driver.dev_groups to a list that includes &mdev_pasid_attr_group if the
+ *	driver has attributes of its own; the core sets the rest
+ * @ops: callbacks
+ * @vdev_size: size of the driver's vdev structure, whose first member is a
+ *	struct mdev_pasid_vdev
+ */
+struct mdev_pasid_driver {
+	struct mdev_driver mdev;
+	const struct mdev_pasid_ops *ops;
+	size_t vdev_size;
+};
+
+/**
+ * struct mdev_pasid_parent - a PF that vdevs can be created on
+ * @mdev: mdev's own view of the parent
+ * @dev: the PF, whose PASIDs back the vdevs
+ * @drv: the sub-device driver
+ * @dma: the plan, as checked
+ * @refusal: the last refusal of a create on this PF
+ */
+struct mdev_pasid_parent {
+	struct mdev_parent mdev;
+	struct device *dev;
+	struct mdev_pasid_driver *drv;
+	struct mdev_pasid_dma dma;
+	struct mdev_pasid_refusal refusal;
+};
+
+/**
+ * struct mdev_pasid_bar - a BAR of a vdev, always 64-bit memory
+ * @size: in bytes, a power of two of at least a page; 0 if there is no such BAR.
+ *	The BAR with the next number must be 0 then.
+ * @portals: bit n: page n may be mapped by the user
+ * @prefetchable: as the BAR says
+ */
+struct mdev_pasid_bar {
+	u64 size;
+	unsigned long portals;
+	bool prefetchable;
+};
+
+/**
+ * struct mdev_pasid_vdev - a PASID-backed virtual device
+ * @vfio: the vfio_device; must be the first member
+ * @mdev: the device on the mdev bus
+ * @parent: the PF it lives on
+ * @type: the mdev type it was created as
+ * @pasid: its PASID on the PF, from create to destroy
+ * @bar: its BARs, set in create
+ * @lock: serialises callbacks, and protects everything below that is not
+ *	marked otherwise.  User memory is never touched with it held, since the fault
+ *	handler takes it under mmap_lock.
+ * @config: config space as the user sees it
+ * @config_wmask: bits of @config that the user can write
+ * @num_vectors: MSI-X vectors, set in create by mdev_pasid_config_msix()
+ * @msix_bar: BAR that holds the MSI-X table and PBA
+ * @msix_table: offset of the table in it
+ * @msix_pba: offset of the PBA in it
+ * @pcie_cap: offset of the PCI Express capability in config space, or 0
+ * @msix: the MSI-X table as the user wrote it (software only: vectors are
+ *	routed by VFIO_DEVICE_SET_IRQS)
+ * @open: the vdev is bound
+ * @translated: the PASID has a translation
+ * @dma: dma_start() was called
+ * @irq_lock: protects @trigger, @err_trigger and @req_trigger; taken in interrupts
+ * @trigger: an eventfd for each vector, or NULL
+ * @err_trigger: eventfd for VFIO_PCI_ERR_IRQ_INDEX
+ * @req_trigger: eventfd for VFIO_PCI_REQ_IRQ_INDEX
+ * @refusal: the last refusal
+ */
+struct mdev_pasid_vdev {
+	struct vfio_device vfio;
+	struct mdev_device *mdev;
+	struct mdev_pasid_parent *parent;
+	struct mdev_type *type;
+	ioasid_t pasid;
+	struct mdev_pasid_bar bar[MDEV_PASID_NUM_BARS];
+
+	/* private: to the core */
+	struct mutex lock;	/* see above */
+	u8 *config;
+	u8 *config_wmask;
+	unsigned int num_vectors;
+	unsigned int msix_bar;
+	u32 msix_table;
+	u32 msix_pba;
+	u16 pcie_cap;
+	u32 *msix;
+	bool open;
+	bool translated;
+	bool dma;
+
+	spinlock_t irq_lock;	/* see above */
+	struct eventfd_ctx *trigger[MDEV_PASID_MAX_VECTORS];
+	struct eventfd_ctx *err_trigger;
+	struct eventfd_ctx *req_trigger;
+
+	struct mdev_pasid_refusal refusal;
+};
+
+extern const struct attribute_group mdev_pasid_attr_group;
+
+int mdev_pasid_register_driver(struct mdev_pasid_driver *drv);
+void mdev_pasid_unregister_driver(struct mdev_pasid_driver *drv);
+
+int mdev_pasid_register_parent(struct mdev_pasid_parent *parent, struct device *dev,
+			       struct mdev_pasid_driver *drv, const struct mdev_pasid_dma *dma,
+			       struct mdev_type **types, unsigned int nr_types);
+void mdev_pasid_unregister_parent(struct mdev_pasid_parent *parent);
+
+/* Called from create() */
+void mdev_pasid_config_identity(struct mdev_pasid_vdev *vdev, u16 vendor, u16 device,
+				u32 class_rev, u16 subsys_vendor, u16 subsys);
+int mdev_pasid_config_msix(struct mdev_pasid_vdev *vdev, unsigned int num_vectors,
+			   unsigned int bar, u32 table, u32 pba);
+
+/* Called whenever the vdev exists */
+void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector);
+void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev);
+bool mdev_pasid_dma_started(struct mdev_pasid_vdev *vdev);
+
+__printf(2, 3) void mdev_pasid_refuse(struct mdev_pasid_vdev *vdev, const char *fmt, ...);
+__printf(2, 3) void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent,
+					     const char *fmt, ...);
+
+#endif /* LINUX_MDEV_PASID_H */
