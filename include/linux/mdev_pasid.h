@@ -140,6 +140,11 @@ struct mdev_pasid_parent {
 	struct mdev_pasid_driver *drv;
 	struct mdev_pasid_dma dma;
 	struct mdev_pasid_refusal refusal;
+
+	/* private: mdev_pasid/last_error of the PF */
+	struct device_attribute last_error;
+	struct attribute *attrs[2];
+	struct attribute_group group;
 };
 
 /**
@@ -168,11 +173,11 @@ struct mdev_pasid_bar {
  *	handler takes it under mmap_lock.
  * @config: config space as the user sees it
  * @config_wmask: bits of @config that the user can write
+ * @config_reset: what @config is after a reset
  * @num_vectors: MSI-X vectors, set in create by mdev_pasid_config_msix()
  * @msix_bar: BAR that holds the MSI-X table and PBA
  * @msix_table: offset of the table in it
  * @msix_pba: offset of the PBA in it
- * @pcie_cap: offset of the PCI Express capability in config space, or 0
  * @msix: the MSI-X table as the user wrote it (software only: vectors are
  *	routed by VFIO_DEVICE_SET_IRQS)
  * @open: the vdev is bound
@@ -196,12 +201,12 @@ struct mdev_pasid_vdev {
 	struct mutex lock;	/* see above */
 	u8 *config;
 	u8 *config_wmask;
+	u8 *config_reset;
 	unsigned int num_vectors;
 	unsigned int msix_bar;
 	u32 msix_table;
 	u32 msix_pba;
-	u16 pcie_cap;
-	u32 *msix;
+	__le32 *msix;
 	bool open;
 	bool translated;
 	bool dma;

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of mdev-pasid.ko share
+ *
+ *   pasid_parent.c	drivers and PFs: registration and its checks
+ *   pasid_vdev.c	a vdev from create to destroy; binding, attaching, DMA
+ *   pasid_config.c	config space
+ *   pasid_region.c	BARs: access and mmap
+ *   pasid_irq.c	interrupts
+ *   pasid_ioctl.c	VFIO_DEVICE_* ioctls
+ *   pasid_sysfs.c	refusals, and the pasid/ directory that shows them
+ */
+#ifndef MDEV_PASID_PRIVATE_H
+#define MDEV_PASID_PRIVATE_H
+
+#include <linux/mdev_pasid.h>
+
+/* A region is found by the upper bits of the file offset, as with vfio-pci */
+#define MDEV_PASID_OFFSET_SHIFT		40
+#define MDEV_PASID_OFFSET(index)	((u64)(index) << MDEV_PASID_OFFSET_SHIFT)
+#define MDEV_PASID_OFFSET_MASK		(MDEV_PASID_OFFSET(1) - 1)
+
+static inline struct mdev_pasid_vdev *to_vdev(struct vfio_device *vfio)
+{
+	return container_of(vfio, struct mdev_pasid_vdev, vfio);
+}
+
+static inline const struct mdev_pasid_ops *vdev_ops(struct mdev_pasid_vdev *vdev)
+{
+	return vdev->parent->drv->ops;
+}
+
+/* pasid_parent.c */
+int mdev_pasid_check_group(struct device *dev, char *other, size_t size);
+
+/* pasid_vdev.c */
+int mdev_pasid_probe(struct mdev_device *mdev);
+void mdev_pasid_remove(struct mdev_device *mdev);
+void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop how);
+void mdev_pasid_reset(struct mdev_pasid_vdev *vdev);
+
+/* pasid_config.c */
+int mdev_pasid_config_alloc(struct mdev_pasid_vdev *vdev);
+void mdev_pasid_config_free(struct mdev_pasid_vdev *vdev);
+int mdev_pasid_config_finish(struct mdev_pasid_vdev *vdev);
+void mdev_pasid_config_reset(struct mdev_pasid_vdev *vdev);
+u16 mdev_pasid_command(struct mdev_pasid_vdev *vdev);
+ssize_t mdev_pasid_config_read(struct mdev_pasid_vdev *vdev, u64 off, char __user *buf,
+			       size_t count);
+ssize_t mdev_pasid_config_write(struct mdev_pasid_vdev *vdev, u64 off, const char __user *buf,
+				size_t count);
+
+/* pasid_region.c */
+ssize_t mdev_pasid_read(struct vfio_device *vfio, char __user *buf, size_t count, loff_t *ppos);
+ssize_t mdev_pasid_write(struct vfio_device *vfio, const char __user *buf, size_t count,
+			 loff_t *ppos);
+int mdev_pasid_mmap(struct vfio_device *vfio, struct vm_area_struct *vma);
+
+/* pasid_irq.c */
+unsigned int mdev_pasid_irq_count(struct mdev_pasid_vdev *vdev, unsigned int index);
+int mdev_pasid_set_irqs(struct mdev_pasid_vdev *vdev, const struct vfio_irq_set *hdr, void *data);
+void mdev_pasid_request(struct vfio_device *vfio, unsigned int count);
+void mdev_pasid_clear_irqs(struct mdev_pasid_vdev *vdev);
+
+/* pasid_ioctl.c */
+long mdev_pasid_ioctl(struct vfio_device *vfio, unsigned int cmd, unsigned long arg);
+
+/* pasid_sysfs.c */
+int mdev_pasid_parent_sysfs_add(struct mdev_pasid_parent *parent);
+void mdev_pasid_parent_sysfs_remove(struct mdev_pasid_parent *parent);
+
+#endif /* MDEV_PASID_PRIVATE_H */

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Regions: read(), write() and mmap() of the device file.
+ *
+ * An access to a BAR is of 1, 2, 4 or 8 bytes and naturally aligned, or of 64
+ * aligned bytes, which is what MOVDIR64B makes: eight accesses with nothing
+ * between them. Config space takes accesses of any size.
+ */
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/pci_regs.h>
+#include <linux/uaccess.h>
+#include <linux/unaligned.h>
+
+#include "pasid_private.h"
+
+#define MAX_ACCESS	64
+
+static u64 msix_read(struct mdev_pasid_vdev *vdev, u32 off, unsigned int len)
+{
+	u64 val = 0;
+
+	memcpy(&val, (u8 *)vdev->msix + off, len);
+	return le64_to_cpu((__force __le64)val);
+}
+
+static void msix_write(struct mdev_pasid_vdev *vdev, u32 off, u64 val, unsigned int len)
+{
+	__le64 data = cpu_to_le64(val);
+	__le32 *entry = vdev->msix + off / PCI_MSIX_ENTRY_SIZE * (PCI_MSIX_ENTRY_SIZE / 4);
+
+	memcpy((u8 *)vdev->msix + off, &data, len);
+	/* What is reserved reads as 0 */
+	entry[PCI_MSIX_ENTRY_LOWER_ADDR / 4] &= cpu_to_le32(~3U);
+	entry[PCI_MSIX_ENTRY_VECTOR_CTRL / 4] &= cpu_to_le32(PCI_MSIX_ENTRY_CTRL_MASKBIT);
+}
+
+static u64 bar_read(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, unsigned int len)
+{
+	if (vdev->num_vectors && bar == vdev->msix_bar) {
+		if (in_range(off, vdev->msix_table, vdev->num_vectors * PCI_MSIX_ENTRY_SIZE))
+			return msix_read(vdev, off - vdev->msix_table, len);
+		/* An eventfd takes every interrupt at once: none is ever pending */
+		if (in_range(off, vdev->msix_pba, DIV_ROUND_UP(vdev->num_vectors, 64) * 8))
+			return 0;
+	}
+	return vdev_ops(vdev)->read(vdev, bar, off, len);
+}
+
+static void bar_write(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, u64 val,
+		      unsigned int len)
+{
+	if (vdev->num_vectors && bar == vdev->msix_bar) {
+		if (in_range(off, vdev->msix_table, vdev->num_vectors * PCI_MSIX_ENTRY_SIZE)) {
+			msix_write(vdev, off - vdev->msix_table, val, len);
+			return;
+		}
+		if (in_range(off, vdev->msix_pba, DIV_ROUND_UP(vdev->num_vectors, 64) * 8))
+			return;
+	}
+	vdev_ops(vdev)->write(vdev, bar, off, val, len);
+}
+
+static bool access_ok_size(u64 off, size_t count)
+{
+	return (count == 1 || count == 2 || count == 4 || count == 8 || count == MAX_ACCESS) &&
+	       IS_ALIGNED(off, count);
+}
+
+/* The index of the BAR that an access goes to, or an error */
+static int check_bar_access(struct mdev_pasid_vdev *vdev, unsigned int index, u64 off,
+			    size_t count)
+{
+	u64 size;
+
+	if (index >= MDEV_PASID_NUM_BARS)
+		return -EINVAL;
+	size = vdev->bar[index].size;
+	if (off >= size || count > size - off || !access_ok_size(off, count))
+		return -EINVAL;
+	return index;
+}
+
+ssize_t mdev_pasid_read(struct vfio_device *vfio, char __user *buf, size_t count, loff_t *ppos)
+{
+	unsigned int index = *ppos >> MDEV_PASID_OFFSET_SHIFT;
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	u64 off = *ppos & MDEV_PASID_OFFSET_MASK;
+	unsigned int len, done;
+	u8 data[MAX_ACCESS];
+	int bar;
+
+	if (!count)
+		return 0;
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
+		ssize_t ret = mdev_pasid_config_read(vdev, off, buf, count);
+
+		if (ret > 0)
+			*ppos += ret;
+		return ret;
+	}
+	bar = check_bar_access(vdev, index, off, count);
+	if (bar < 0)
+		return bar;
+
+	len = min(count, 8);
+	mutex_lock(&vdev->lock);
+	if (!(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY)) {
+		mutex_unlock(&vdev->lock);
+		return -EIO;
+	}
+	for (done = 0; done < count; done += len) {
+		__le64 val = cpu_to_le64(bar_read(vdev, bar, off + done, len));
+
+		memcpy(data + done, &val, len);
+	}
+	mutex_unlock(&vdev->lock);
+
+	if (copy_to_user(buf, data, count))
+		return -EFAULT;
+	*ppos += count;
+	return count;
+}
+
+ssize_t mdev_pasid_write(struct vfio_device *vfio, const char __user *buf, size_t count,
+			 loff_t *ppos)
+{
+	unsigned int index = *ppos >> MDEV_PASID_OFFSET_SHIFT;
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	u64 off = *ppos & MDEV_PASID_OFFSET_MASK;
+	unsigned int len, done;
+	u8 data[MAX_ACCESS];
+	int bar;
+
+	if (!count)
+		return 0;
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
+		ssize_t ret = mdev_pasid_config_write(vdev, off, buf, count);
+
+		if (ret > 0)
+			*ppos += ret;
+		return ret;
+	}
+	bar = check_bar_access(vdev, index, off, count);
+	if (bar < 0)
+		return bar;
+	if (copy_from_user(data, buf, count))
+		return -EFAULT;
+
+	len = min(count, 8);
+	mutex_lock(&vdev->lock);
+	if (!(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY)) {
+		mutex_unlock(&vdev->lock);
+		return -EIO;
+	}
+	for (done = 0; done < count; done += len) {
+		__le64 val = 0;
+
+		memcpy(&val, data + done, len);
+		bar_write(vdev, bar, off + done, le64_to_cpu(val), len);
+	}
+	mutex_unlock(&vdev->lock);
+
+	*ppos += count;
+	return count;
+}
+
+/**
+ * mdev_pasid_unmap_portals() - take the portal pages out of all address spaces
+ * @vdev: the vdev
+ *
+ * The next access to one faults and asks the driver's portal() again.
+ *
+ * Context: a callback, or with &mdev_pasid_vdev.lock held, so that no fault can put
+ * a page back before what made it invalid is done.
+ */
+void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&vdev->lock);
+
+	for (i = 0; i < MDEV_PASID_NUM_BARS; i++)
+		if (vdev->bar[i].portals)
+			unmap_mapping_range(vdev->vfio.inode->i_mapping, MDEV_PASID_OFFSET(i),
+					    vdev->bar[i].size, true);
+}
+EXPORT_SYMBOL_NS_GPL(mdev_pasid_unmap_portals, MDEV_PASID);
+
+static vm_fault_t portal_fault(struct vm_fault *vmf)
+{
+	struct mdev_pasid_vdev *vdev = vmf->vma->vm_private_data;
+	unsigned int bar = vmf->pgoff >> (MDEV_PASID_OFFSET_SHIFT - PAGE_SHIFT);
+	unsigned long page = vmf->pgoff & (MDEV_PASID_OFFSET_MASK >> PAGE_SHIFT);
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	phys_addr_t addr = 0;
+
+	mutex_lock(&vdev->lock);
+	if (vdev->dma && (mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY) &&
+	    (vdev->bar[bar].portals & BIT(page)))
+		addr = vdev_ops(vdev)->portal(vdev, bar, page);
+	if (addr)
+		ret = vmf_insert_pfn(vmf->vma, vmf->address, PHYS_PFN(addr));
+	mutex_unlock(&vdev->lock);
+	return ret;
+}
+
+static const struct vm_operations_struct portal_vm_ops = {
+	.fault = portal_fault,
+};
+
+int mdev_pasid_mmap(struct vfio_device *vfio, struct vm_area_struct *vma)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	unsigned long index = vma->vm_pgoff >> (MDEV_PASID_OFFSET_SHIFT - PAGE_SHIFT);
+	unsigned long first = vma->vm_pgoff & (MDEV_PASID_OFFSET_MASK >> PAGE_SHIFT);
+	unsigned long pages = vma_pages(vma);
+	unsigned long portals;
+
+	if (!(vma->vm_flags & VM_SHARED) || index >= MDEV_PASID_NUM_BARS)
+		return -EINVAL;
+	if (first >= BITS_PER_LONG || pages > BITS_PER_LONG - first)
+		return -EINVAL;
+	mutex_lock(&vdev->lock);
+	portals = vdev->bar[index].portals;
+	mutex_unlock(&vdev->lock);
+	if (GENMASK(first + pages - 1, first) & ~portals)
+		return -EINVAL;
+
+	vma->vm_private_data = vdev;
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = &portal_vm_ops;
+	return 0;
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A vdev from create to destroy, and the one question that decides all else:
+ * whether it may do DMA. It may while its PASID has a translation and its user has
+ * set Bus Master Enable. mdev_pasid_update_dma() is the only place that starts
+ * and stops the hardware, and it is called wherever one of the two changes.
+ */
+#include <linux/pci_regs.h>
+
+#include "pasid_private.h"
+
+/**
+ * mdev_pasid_update_dma - start or stop DMA as the state of the vdev demands
+ * @vdev: the vdev, whose lock is held
+ * @how: what happens to accepted work if it is stopped
+ *
+ * Hardware that does not start leaves DMA off and a sentence about it.
+ */
+void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop how)
+{
+	bool dma = vdev->translated && (mdev_pasid_command(vdev) & PCI_COMMAND_MASTER);
+	int ret;
+
+	lockdep_assert_held(&vdev->lock);
+
+	if (dma == vdev->dma)
+		return;
+
+	if (dma) {
+		ret = vdev_ops(vdev)->dma_start(vdev);
+		vdev->dma = !ret;
+		if (ret)
+			mdev_pasid_refuse(vdev,
+					  "DMA stays off: the hardware of %s did not start (error %d); reset the vdev",
+					  dev_name(vdev->parent->dev), ret);
+	} else {
+		vdev->dma = false;
+		/* Nobody may reach the hardware that is about to leave the PASID */
+		mdev_pasid_unmap_portals(vdev);
+		vdev_ops(vdev)->dma_stop(vdev, how);
+	}
+}
+
+/**
+ * mdev_pasid_dma_started() - whether the hardware may do DMA for a vdev
+ * @vdev: the vdev
+ *
+ * Context: a callback, or with &mdev_pasid_vdev.lock held.
+ *
+ * Return: true between dma_start() and dma_stop().
+ */
+bool mdev_pasid_dma_started(struct mdev_pasid_vdev *vdev)
+{
+	lockdep_assert_held(&vdev->lock);
+	return vdev->dma;
+}
+EXPORT_SYMBOL_NS_GPL(mdev_pasid_dma_started, MDEV_PASID);
+
+static void mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool translated,
+				      enum mdev_pasid_stop how)
+{
+	mutex_lock(&vdev->lock);
+	vdev->translated = translated;
+	mdev_pasid_update_dma(vdev, how);
+	mutex_unlock(&vdev->lock);
+}
+
+/*
+ * Brings the vdev to the state after create, as a function level reset does:
+ * config space too, so Bus Master Enable is off and DMA stays stopped.
+ */
+void mdev_pasid_reset(struct mdev_pasid_vdev *vdev)
+{
+	lockdep_assert_held(&vdev->lock);
+
+	mdev_pasid_config_reset(vdev);
+	mdev_pasid_update_dma(vdev, MDEV_PASID_ABORT);
+	vdev_ops(vdev)->reset(vdev);
+}
+
+static int mdev_pasid_bind_iommufd(struct vfio_device *vfio, struct iommufd_ctx *ictx,
+				   u32 *out_device_id)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	struct device *pf = vdev->parent->dev;
+	char other[64];
+	int ret;
+
+	ret = mdev_pasid_check_group(pf, other, sizeof(other));
+	if (ret) {
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: %s shares its IOMMU group with %s; enable ACS or use another slot",
+				  dev_name(pf), ret == -EXDEV ? other : "nothing any more");
+		return ret;
+	}
+
+	ret = vfio_iommufd_pasid_bind(vfio, ictx, vdev->pasid, out_device_id);
+	if (ret)
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: iommufd does not take PASID %u of %s (error %d); check the IOMMU of the device",
+				  vdev->pasid, dev_name(pf), ret);
+	return ret;
+}
+
+static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	u32 id = *pt_id;
+	int ret;
+
+	/*
+	 * iommufd pins user memory in here, so not under vdev->lock. Nothing
+	 * else sets translated: the lock of the device set is held.
+	 * Work accepted before a replace completes in the old address space.
+	 */
+	mdev_pasid_set_translated(vdev, false, MDEV_PASID_DRAIN);
+	ret = vfio_iommufd_physical_attach_ioas(vfio, pt_id);
+	if (vfio->iommufd_attached)
+		mdev_pasid_set_translated(vdev, true, MDEV_PASID_ABORT);
+
+	switch (ret) {
+	case 0:
+		break;
+	case -ENOENT:
+		mdev_pasid_refuse(vdev,
+				  "cannot attach: the iommufd has no object %u; pass the ID of an IOAS or HWPT of the iommufd that the vdev is bound to",
+				  id);
+		break;
+	case -EINVAL:
+		mdev_pasid_refuse(vdev,
+				  "cannot attach: object %u is no IOAS or HWPT that the IOMMU of %s can use for a PASID; pass an IOAS or a HWPT without dirty tracking",
+				  id, dev_name(vdev->parent->dev));
+		break;
+	default:
+		mdev_pasid_refuse(vdev,
+				  "cannot attach: setting up a page table from object %u for PASID %u failed (error %d); see the log of the IOMMU",
+				  id, vdev->pasid, ret);
+	}
+	return ret;
+}
+
+static void mdev_pasid_detach_ioas(struct vfio_device *vfio)
+{
+	if (!vfio->iommufd_attached)
+		return;
+
+	/* First the hardware is quiet, then the translation goes */
+	mdev_pasid_set_translated(to_vdev(vfio), false, MDEV_PASID_ABORT);
+	vfio_iommufd_physical_detach_ioas(vfio);
+}
+
+static int mdev_pasid_open_device(struct vfio_device *vfio)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	int ret = 0;
+
+	mutex_lock(&vdev->lock);
+	if (vdev_ops(vdev)->open)
+		ret = vdev_ops(vdev)->open(vdev);
+	vdev->open = !ret;
+	mutex_unlock(&vdev->lock);
+	return ret;
+}
+
+static void mdev_pasid_close_device(struct vfio_device *vfio)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+
+	mutex_lock(&vdev->lock);
+	vdev->translated = false;
+	mdev_pasid_reset(vdev);
+	/* Mappings outlive the file; their next access must find nothing */
+	mdev_pasid_unmap_portals(vdev);
+	if (vdev_ops(vdev)->close)
+		vdev_ops(vdev)->close(vdev);
+	vdev->open = false;
+	mutex_unlock(&vdev->lock);
+
+	mdev_pasid_clear_irqs(vdev);
+	/* VFIO unbinds next, and detaches with it */
+}
+
+static void mdev_pasid_refused(struct vfio_device *vfio, const char *why)
+{
+	mdev_pasid_refuse(to_vdev(vfio), "%s", why);
+}
+
+static int mdev_pasid_init_device(struct vfio_device *vfio)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+
+	vdev->mdev = to_mdev_device(vfio->dev);
+	vdev->type = vdev->mdev->type;
+	vdev->parent = container_of(vdev->type->parent, struct mdev_pasid_parent, mdev);
+	mutex_init(&vdev->lock);
+	spin_lock_init(&vdev->irq_lock);
+	spin_lock_init(&vdev->refusal.lock);
+	return mdev_pasid_config_alloc(vdev);
+}
+
+static void mdev_pasid_release_device(struct vfio_device *vfio)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+
+	mdev_pasid_config_free(vdev);
+	mutex_destroy(&vdev->lock);
+}
+
+static const struct vfio_device_ops mdev_pasid_vfio_ops = {
+	.name		= "mdev-pasid",
+	.init		= mdev_pasid_init_device,
+	.release	= mdev_pasid_release_device,
+	.bind_iommufd	= mdev_pasid_bind_iommufd,
+	.unbind_iommufd	= vfio_iommufd_physical_unbind,
+	.attach_ioas	= mdev_pasid_attach_ioas,
+	.detach_ioas	= mdev_pasid_detach_ioas,
+	.open_device	= mdev_pasid_open_device,
+	.close_device	= mdev_pasid_close_device,
+	.read		= mdev_pasid_read,
+	.write		= mdev_pasid_write,
+	.mmap		= mdev_pasid_mmap,
+	.ioctl		= mdev_pasid_ioctl,
+	.request	= mdev_pasid_request,
+	.refused	= mdev_pasid_refused,
+};
+
+int mdev_pasid_probe(struct mdev_device *mdev)
+{
+	struct mdev_pasid_parent *parent =
+		container_of(mdev->type->parent, struct mdev_pasid_parent, mdev);
+	struct mdev_pasid_driver *drv = parent->drv;
+	struct mdev_pasid_vdev *vdev;
+	struct vfio_device *vfio;
+	int ret;
+
+	vfio = _vfio_alloc_device(drv->vdev_size, &mdev->dev, &mdev_pasid_vfio_ops);
+	if (IS_ERR(vfio))
+		return PTR_ERR(vfio);
+	vdev = to_vdev(vfio);
+
+	vdev->pasid = iommu_alloc_global_pasid(parent->dev);
+	if (vdev->pasid == IOMMU_PASID_INVALID) {
+		mdev_pasid_refuse_create(parent,
+					 "cannot create %s: no PASID is free; remove another vdev",
+					 dev_name(&mdev->dev));
+		ret = -ENOSPC;
+		goto err_put;
+	}
+
+	ret = drv->ops->create(vdev);
+	if (ret)
+		goto err_pasid;
+	ret = mdev_pasid_config_finish(vdev);
+	if (ret)
+		goto err_destroy;
+
+	dev_set_drvdata(&mdev->dev, vdev);
+	ret = vfio_register_pasid_iommu_dev(vfio, parent->dev);
+	if (ret) {
+		mdev_pasid_refuse_create(parent,
+					 "cannot create %s: VFIO does not take it (error %d); it needs CONFIG_VFIO_DEVICE_CDEV and coherent DMA",
+					 dev_name(&mdev->dev), ret);
+		goto err_destroy;
+	}
+	return 0;
+
+err_destroy:
+	drv->ops->destroy(vdev);
+err_pasid:
+	iommu_free_global_pasid(vdev->pasid);
+err_put:
+	vfio_put_device(vfio);
+	return ret;
+}
+
+void mdev_pasid_remove(struct mdev_device *mdev)
+{
+	struct mdev_pasid_vdev *vdev = dev_get_drvdata(&mdev->dev);
+
+	/* Returns when the last user has closed it: unbound, its hardware quiet */
+	vfio_unregister_group_dev(&vdev->vfio);
+	vdev_ops(vdev)->destroy(vdev);
+	iommu_free_global_pasid(vdev->pasid);
+	vfio_put_device(&vdev->vfio);
+}
