@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# "make help" says what there is. The kernel's build system reads this file too,
+# when it builds the modules outside of a kernel tree.
+
+ifneq ($(KERNELRELEASE),)
+
+subdir-ccflags-y := -I$(src)/include
+obj-y := $(patsubst $(src)/%/Makefile,%/,$(wildcard $(addprefix $(src)/,\
+	drivers/vfio/mdev/Makefile drivers/dma/idxd/vdev/Makefile samples/vfio-mdev/Makefile)))
+
+else
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# What "make menuconfig" sets in a kernel tree.
+CONFIG := CONFIG_VFIO_MDEV_PASID=m CONFIG_INTEL_IDXD_VDEV=m CONFIG_SAMPLE_VFIO_MDEV_PASID=m
+LAB := tools/lab/lab
+
+help:
+	@echo 'In the lab machine, which is built first where it is missing:'
+	@echo '  demo          a DSA work queue becomes a vdev and does DMA, step by step'
+	@echo '  test          all tests; TESTS="name.." for some, V=1 to see their TAP'
+	@echo '  shell         a prompt'
+	@echo '  lab           only build it'
+	@echo '  lab-clean     remove all that was built'
+	@echo 'For a kernel that carries patches/linux-6.12:'
+	@echo '  modules       build the modules outside of its tree (KDIR=$(KDIR))'
+	@echo '  install-tree  add our directories to its source (KSRC=<kernel source>)'
+	@echo '  clean         remove what "make modules" left'
+
+modules clean:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(CONFIG) $@
+
+install-tree:
+	tools/install-tree $(KSRC)
+
+lab:
+	@$(LAB) build
+demo shell:
+	@$(LAB) $@
+test:
+	@$(LAB) test $(TESTS)
+lab-clean:
+	@$(LAB) clean
+
+.PHONY: help modules clean install-tree lab demo shell test lab-clean
+
+endif
