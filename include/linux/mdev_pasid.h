@@ -169,7 +169,7 @@ struct mdev_pasid_bar {
  * @pasid: its PASID on the PF, from create to destroy
  * @bar: its BARs, set in create
  * @lock: serialises callbacks, and protects everything below that is not
- *	marked otherwise.  User memory is never touched with it held, since the fault
+ *	marked otherwise; that is the core's own.  User memory is never touched with it held, since the fault
  *	handler takes it under mmap_lock.
  * @config: config space as the user sees it
  * @config_wmask: bits of @config that the user can write
@@ -196,8 +196,6 @@ struct mdev_pasid_vdev {
 	struct mdev_type *type;
 	ioasid_t pasid;
 	struct mdev_pasid_bar bar[MDEV_PASID_NUM_BARS];
-
-	/* private: to the core */
 	struct mutex lock;	/* see above */
 	u8 *config;
 	u8 *config_wmask;
