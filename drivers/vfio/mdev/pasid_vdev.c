@@ -87,12 +87,16 @@ static int mdev_pasid_bind_iommufd(struct vfio_device *vfio, struct iommufd_ctx 
 	int ret;
 
 	ret = mdev_pasid_check_group(pf, other, sizeof(other));
-	if (ret) {
+	if (ret == -EXDEV)
 		mdev_pasid_refuse(vdev,
 				  "cannot bind: %s shares its IOMMU group with %s; enable ACS or use another slot",
-				  dev_name(pf), ret == -EXDEV ? other : "nothing any more");
+				  dev_name(pf), other);
+	else if (ret)
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: no IOMMU translates %s any more; remove the vdev",
+				  dev_name(pf));
+	if (ret)
 		return ret;
-	}
 
 	ret = vfio_iommufd_pasid_bind(vfio, ictx, vdev->pasid, out_device_id);
 	if (ret)
@@ -169,8 +173,6 @@ static void mdev_pasid_close_device(struct vfio_device *vfio)
 	mutex_lock(&vdev->lock);
 	vdev->translated = false;
 	mdev_pasid_reset(vdev);
-	/* Mappings outlive the file; their next access must find nothing */
-	mdev_pasid_unmap_portals(vdev);
 	if (vdev_ops(vdev)->close)
 		vdev_ops(vdev)->close(vdev);
 	vdev->open = false;
