@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A vdev reaches the memory that it was given and no other: the same IOVA in two
+ * vdevs, addresses that are not mapped, and every moment without a translation.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+
+#include "vdev_harness.h"
+
+#define MEM_SIZE	(1 << 20)
+#define SRC		0x10000
+#define DST		0x80000
+#define HOLE		(TEST_IOVA + 0x40000000)
+
+FIXTURE(iso) {
+	struct dsa_pool pool;
+	struct test_vdev v;
+	struct dsa *dsa;
+	struct dsa_mem *mem;
+};
+
+FIXTURE_VARIANT(iso) {
+	bool direct;
+};
+
+FIXTURE_VARIANT_ADD(iso, direct) { .direct = true };
+FIXTURE_VARIANT_ADD(iso, mediated) { };
+
+FIXTURE_SETUP(iso)
+{
+	TEST_POOL(&self->pool, 2);
+	if (!variant->direct)
+		ASSERT_EQ(0, drop_rawio());
+	ASSERT_EQ(0, test_vdev_up(&self->v, &self->pool, STARTED, MEM_SIZE));
+	self->dsa = &self->v.dsa;
+	self->mem = &self->v.mem;
+	if (variant->direct)
+		ASSERT_EQ(0, dsa_map(self->dsa, PORTAL_LIMITED));
+}
+
+FIXTURE_TEARDOWN(iso)
+{
+	EXPECT_EQ(0, test_vdev_down(&self->v));
+}
+
+static sigjmp_buf bus_env;
+
+static void on_sigbus(int sig)
+{
+	siglongjmp(bus_env, 1);
+}
+
+/* Submit; true if the portal page could not be touched. */
+static bool submit_faults(struct dsa *dsa, const struct dsa_hw_desc *desc)
+{
+	struct sigaction sa = { .sa_handler = on_sigbus }, old;
+	bool fault = true;
+
+	sigaction(SIGBUS, &sa, &old);
+	if (!sigsetjmp(bus_env, 1)) {
+		dsa_submit(dsa, desc);
+		fault = false;
+	}
+	sigaction(SIGBUS, &old, NULL);
+	return fault;
+}
+
+static bool all(const uint8_t *buf, size_t len, uint8_t byte)
+{
+	return buf[0] == byte && !memcmp(buf, buf + 1, len - 1);
+}
+
+static int copy(struct dsa *dsa, struct dsa_mem *mem, uint32_t seed)
+{
+	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, SRC, DST, 9999);
+	int ret;
+
+	dsa_fill(mem->va + SRC, 9999, seed);
+	memset(mem->va + DST, 0, 9999);
+	ret = dsa_run(dsa, mem, &desc);
+	if (ret != DSA_COMP_SUCCESS)
+		return ret;
+	return dsa_check(mem->va + DST, 9999, seed) < 0 ? ret : -EIO;
+}
+
+/* Submit a copy that must move no byte and write no record. */
+static bool moves_nothing(struct dsa *dsa, struct dsa_mem *mem)
+{
+	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, SRC, DST, 9999);
+
+	memset(mem->va + SRC, 0xaa, 9999);
+	memset(mem->va + DST, 0x55, 9999);
+	submit_faults(dsa, &desc);
+	usleep(200000);
+	return all(mem->va + DST, 9999, 0x55) && !dsa_cr(mem, 0)->status;
+}
+
+/* Two vdevs, the same IOVAs, other memory, both at once. */
+TEST_F_TIMEOUT(iso, same_iova, 120)
+{
+	const uint32_t len = 50001;
+	struct test_vdev w;
+	int i, round;
+
+	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));
+	if (variant->direct)
+		ASSERT_EQ(0, dsa_map(&w.dsa, PORTAL_LIMITED));
+	ASSERT_EQ(self->mem->iova, w.mem.iova);
+	for (round = 0; round < 10; round++) {
+		dsa_fill(self->mem->va + SRC, len, 2 * round);
+		dsa_fill(w.mem.va + SRC, len, 2 * round + 1);
+		memset(self->mem->va + DST, 0, len);
+		memset(w.mem.va + DST, 0, len);
+		for (i = 0; i < 4; i++) {
+			struct dsa_hw_desc a = dsa_desc_move(self->mem, i, SRC, DST, len);
+			struct dsa_hw_desc b = dsa_desc_move(&w.mem, i, SRC, DST, len);
+
+			ASSERT_EQ(0, dsa_submit(self->dsa, &a));
+			ASSERT_EQ(0, dsa_submit(&w.dsa, &b));
+		}
+		for (i = 0; i < 4; i++) {
+			ASSERT_EQ(DSA_COMP_SUCCESS, dsa_wait(dsa_cr(self->mem, i), 10000));
+			ASSERT_EQ(DSA_COMP_SUCCESS, dsa_wait(dsa_cr(&w.mem, i), 10000));
+		}
+		EXPECT_EQ(-1, dsa_check(self->mem->va + DST, len, 2 * round));
+		EXPECT_EQ(-1, dsa_check(w.mem.va + DST, len, 2 * round + 1));
+	}
+
+	/* Only one works: the other's memory does not change by a bit. */
+	memset(w.mem.va, 0x3c, MEM_SIZE);
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 77));
+	EXPECT_TRUE(all(w.mem.va, MEM_SIZE, 0x3c));
+	/* Even when a descriptor claims the other's PASID. */
+	{
+		struct dsa_hw_desc desc = dsa_desc_move(self->mem, 0, SRC, DST, 9999);
+		char pasid[32];
+
+		ASSERT_GT(vdev_attr(w.uuid, "pasid", pasid, sizeof(pasid)), 0);
+		desc.pasid = atoi(pasid);
+		dsa_run(self->dsa, self->mem, &desc);
+		EXPECT_TRUE(all(w.mem.va, MEM_SIZE, 0x3c));
+	}
+	EXPECT_EQ(0, test_vdev_down(&w));
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 78));
+}
+
+/* What one vdev has mapped is not mapped for the other. */
+TEST_F(iso, other_vdevs_iova)
+{
+	const uint64_t iova = HOLE + 0x10000000;
+	struct test_vdev w;
+	struct dsa_mem extra;
+	struct dsa_hw_desc desc;
+
+	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));
+	ASSERT_EQ(0, dsa_mem_alloc(&extra, w.iommufd, w.ioas, iova, 4096));
+	memset(extra.va, 0x11, 4096);
+	desc = dsa_desc_move(self->mem, 0, SRC, DST, 4096);
+	desc.dst_addr = iova;
+	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
+		  dsa_run(self->dsa, self->mem, &desc));
+	EXPECT_TRUE(all(extra.va, 4096, 0x11));
+	desc = dsa_desc_move(self->mem, 0, SRC, DST, 4096);
+	desc.src_addr = iova;
+	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF, dsa_run(self->dsa, self->mem, &desc));
+	dsa_mem_free(&extra);
+	EXPECT_EQ(0, test_vdev_down(&w));
+}
+
+/* An address that is not mapped: the record names it, and that is all. */
+TEST_F(iso, unmapped)
+{
+	struct dsa_completion_record *cr = dsa_cr(self->mem, 0);
+	struct dsa_hw_desc desc;
+
+	memset(self->mem->va + DST, 0x55, 9999);
+	desc = dsa_desc_move(self->mem, 0, SRC, DST, 9999);
+	desc.src_addr = HOLE + 0x123;
+	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF, dsa_run(self->dsa, self->mem, &desc));
+	EXPECT_EQ(HOLE, cr->fault_addr & ~0xfffull);
+	EXPECT_EQ(0, cr->bytes_completed);
+	EXPECT_TRUE(all(self->mem->va + DST, 9999, 0x55));
+
+	desc = dsa_desc_move(self->mem, 0, SRC, DST, 9999);
+	desc.dst_addr = HOLE + 0x5123;
+	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
+		  dsa_run(self->dsa, self->mem, &desc));
+	EXPECT_EQ(HOLE + 0x5000, cr->fault_addr & ~0xfffull);
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 1));
+}
+
+/* Runs off the end of what is mapped: what was before it may be copied. */
+TEST_F(iso, past_the_end)
+{
+	struct dsa_completion_record *cr = dsa_cr(self->mem, 0);
+	struct dsa_hw_desc desc = dsa_desc_move(self->mem, 0, SRC, 0, 8192);
+
+	dsa_fill(self->mem->va + SRC, 8192, 3);
+	desc.dst_addr = self->mem->iova + MEM_SIZE - 4096;
+	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
+		  dsa_run(self->dsa, self->mem, &desc));
+	EXPECT_EQ(self->mem->iova + MEM_SIZE, cr->fault_addr & ~0xfffull);
+	EXPECT_LE(cr->bytes_completed, 4096);
+	EXPECT_EQ(-1, dsa_check(self->mem->va + MEM_SIZE - 4096, cr->bytes_completed, 3));
+}
+
+/* Memory that was mapped for reading only cannot be written. */
+TEST_F(iso, read_only_memory)
+{
+	uint8_t *va = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct dsa_hw_desc desc;
+
+	ASSERT_NE(MAP_FAILED, (void *)va);
+	ASSERT_EQ(0, ioas_map(self->v.iommufd, self->v.ioas, va, 8192, HOLE,
+			      IOMMU_IOAS_MAP_READABLE));
+	memset(va, 0x66, 8192);
+	desc = dsa_desc_move(self->mem, 0, SRC, DST, 8192);
+	desc.dst_addr = HOLE;
+	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
+		  dsa_run(self->dsa, self->mem, &desc));
+	EXPECT_TRUE(all(va, 8192, 0x66));
+	desc = dsa_desc_move(self->mem, 0, SRC, DST, 8192);
+	desc.src_addr = HOLE;
+	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, self->mem, &desc));
+	EXPECT_TRUE(all(self->mem->va + DST, 8192, 0x66));
+}
+
+/* A completion record that cannot be written: nobody is hurt, work goes on. */
+TEST_F(iso, unmapped_record)
+{
+	struct dsa_hw_desc desc;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
+		desc.completion_addr = HOLE + i * 0x1000;
+		EXPECT_EQ(0, dsa_submit(self->dsa, &desc));
+	}
+	usleep(200000);
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+}
+
+/* The interrupt range is memory like any other to a PASID, and here unmapped. */
+TEST_F(iso, interrupt_range)
+{
+	int32_t efd = eventfd(0, EFD_CLOEXEC);
+	uint32_t dest;
+
+	ASSERT_GE(efd, 0);
+	ASSERT_EQ(0, vdev_irq_eventfds(self->v.fd, VFIO_PCI_MSIX_IRQ_INDEX, 1, 1, &efd));
+	for (dest = 0; dest < 4; dest++) {
+		struct dsa_hw_desc desc = dsa_desc_move(self->mem, 0, SRC, DST, 4);
+
+		*(uint32_t *)(self->mem->va + SRC) = 0x4000 | (0x20 + dest * 0x10);
+		desc.dst_addr = 0xfee00000 + (dest << 12);
+		EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
+			  dsa_run(self->dsa, self->mem, &desc));
+	}
+	EXPECT_EQ(0, eventfd_wait(efd, 200));
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+}
+
+/* Before the first attach: the memory is mapped in an IOAS, but not for us. */
+TEST_F(iso, before_attach)
+{
+	struct test_vdev w;
+	uint32_t pt;
+
+	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, BOUND, 0));
+	ASSERT_EQ(0, ioas_alloc(w.iommufd, &w.ioas));
+	ASSERT_EQ(0, dsa_mem_alloc(&w.mem, w.iommufd, w.ioas, TEST_IOVA, MEM_SIZE));
+	if (variant->direct)
+		ASSERT_EQ(0, dsa_map(&w.dsa, PORTAL_LIMITED));
+	EXPECT_TRUE(moves_nothing(&w.dsa, &w.mem));
+	/* Not by enabling everything first either. */
+	dsa_start(&w.dsa);
+	EXPECT_TRUE(moves_nothing(&w.dsa, &w.mem));
+	pt = w.ioas;
+	ASSERT_EQ(0, vdev_attach(w.fd, &pt));
+	/* What was submitted before is not kept for now. */
+	EXPECT_TRUE(all(w.mem.va + DST, 9999, 0x55));
+	ASSERT_EQ(0, dsa_start(&w.dsa));
+	EXPECT_TRUE(all(w.mem.va + DST, 9999, 0x55));
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&w.dsa, &w.mem, 1));
+	EXPECT_EQ(0, test_vdev_down(&w));
+}
+
+/*
+ * After a detach no byte moves, and a portal page that was mapped before faults.
+ * After the next attach the same mapping works again.
+ */
+TEST_F(iso, after_detach)
+{
+	struct dsa_hw_desc desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
+	uint32_t pt;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, i));
+		ASSERT_EQ(0, vdev_detach(self->v.fd));
+		EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
+		if (variant->direct)
+			EXPECT_TRUE(submit_faults(self->dsa, &desc));
+		pt = self->v.ioas;
+		ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
+		ASSERT_EQ(0, dsa_start(self->dsa));
+		EXPECT_TRUE(all(self->mem->va + DST, 9999, 0x55));
+	}
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 9));
+}
+
+/* Bus mastering off is no DMA, as for any PCI device. */
+TEST_F(iso, bus_master_off)
+{
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 1));
+	ASSERT_EQ(0, dsa_set_command(self->dsa, PCI_COMMAND_MEMORY));
+	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
+	ASSERT_EQ(0, dsa_start(self->dsa));
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+}
+
+/* After a reset nothing works until the user has started the device again. */
+TEST_F(iso, after_reset)
+{
+	struct dsa_hw_desc desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
+
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 1));
+	ASSERT_EQ(0, vdev_reset(self->v.fd));
+	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
+	if (variant->direct)
+		EXPECT_TRUE(submit_faults(self->dsa, &desc));
+	ASSERT_EQ(0, dsa_start(self->dsa));
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+}
+
+/* Detach in the middle of work: after it has returned, nothing moves. */
+TEST_F_TIMEOUT(iso, detach_under_load, 120)
+{
+	const uint32_t len = MEM_SIZE - DST;
+	uint32_t pt;
+	int i, round;
+
+	for (round = 0; round < 10; round++) {
+		for (i = 0; i < 8; i++) {
+			struct dsa_hw_desc desc = dsa_desc_move(self->mem, i, 4096, DST, len);
+
+			ASSERT_EQ(0, dsa_submit(self->dsa, &desc));
+		}
+		ASSERT_EQ(0, vdev_detach(self->v.fd));
+		memset(self->mem->va + DST, 0x99, len);
+		memset(self->mem->va, 0, 4096);
+		usleep(100000);
+		EXPECT_TRUE(all(self->mem->va + DST, len, 0x99));
+		EXPECT_TRUE(all(self->mem->va, 4096, 0));
+		pt = self->v.ioas;
+		ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
+		ASSERT_EQ(0, dsa_start(self->dsa));
+	}
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 5));
+}
+
+/* The user is killed in the middle of work; the next one has a quiet device. */
+TEST_F_TIMEOUT(iso, killed_under_load, 60)
+{
+	const uint32_t len = MEM_SIZE - DST;
+	struct test_vdev w;
+	uint8_t *shared;
+	int i, ready[2];
+	char c;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, vdev_new_uuid(w.uuid));
+	ASSERT_EQ(0, vdev_create(self->pool.parent, DSA_TYPE, w.uuid));
+	shared = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)shared);
+
+	pid = fork();
+	if (!pid) {
+		w.fd = vdev_open(w.uuid);
+		w.iommufd = iommufd_open();
+		w.mem = (struct dsa_mem) { shared, TEST_IOVA, MEM_SIZE };
+		if (vdev_bind(w.fd, w.iommufd, &w.devid) || dsa_init(&w.dsa, w.fd) ||
+		    ioas_alloc(w.iommufd, &w.ioas) ||
+		    ioas_map(w.iommufd, w.ioas, shared, MEM_SIZE, TEST_IOVA, IOAS_RW))
+			_exit(1);
+		w.hwpt = w.ioas;
+		if (vdev_attach(w.fd, &w.hwpt) || dsa_start(&w.dsa))
+			_exit(1);
+		for (i = 0; i < 8; i++) {
+			struct dsa_hw_desc desc = dsa_desc_move(&w.mem, i, 4096, DST, len);
+
+			dsa_submit(&w.dsa, &desc);
+		}
+		write(ready[1], "", 1);
+		pause();
+	}
+	close(ready[1]);
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	for (i = 0; i < 500 && !vdev_state_is(w.uuid, "closed"); i++)
+		usleep(10000);
+	EXPECT_TRUE(vdev_state_is(w.uuid, "closed"));
+	memset(shared, 0x42, MEM_SIZE);
+	usleep(300000);
+	EXPECT_TRUE(all(shared, MEM_SIZE, 0x42));
+	EXPECT_EQ(0, vdev_remove(w.uuid));
+	/* And the WQ works for the next one. */
+	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&w.dsa, &w.mem, 6));
+	EXPECT_EQ(0, test_vdev_down(&w));
+}
+
+TEST_HARNESS_MAIN

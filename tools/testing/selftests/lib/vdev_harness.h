@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the vdev tests share on top of kselftest_harness.h: a pool of WQs, and
+ * vdevs that are set up as far as a test wants them.
+ */
+#ifndef SELFTESTS_VDEV_HARNESS_H
+#define SELFTESTS_VDEV_HARNESS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "dsa.h"
+
+/* Where the data of a test is mapped, in every IOAS: it must not matter. */
+#define TEST_IOVA	0x10000000ull
+
+/* One vdev with its user: the bind, the address space and the DSA behind it. */
+struct test_vdev {
+	char uuid[VDEV_UUID_LEN + 1];
+	int fd;
+	int iommufd;
+	uint32_t devid;
+	uint32_t ioas;
+	uint32_t hwpt;
+	struct dsa dsa;
+	struct dsa_mem mem;
+};
+
+/*
+ * A machine without a DSA cannot run these tests. VDEV_SELFTEST_REQUIRED in the
+ * environment says that it is meant to have one, and makes that a failure.
+ */
+#define TEST_POOL(pool, nr) do {						\
+	int __ret;								\
+	vdev_sweep();								\
+	__ret = dsa_pool_get(pool, nr);						\
+	if (__ret == -ENODEV && !getenv("VDEV_SELFTEST_REQUIRED"))		\
+		SKIP(return, "no DSA, or no idxd_vdev module");			\
+	ASSERT_EQ(0, __ret);							\
+} while (0)
+
+/* Each step stands on the one before it. */
+enum test_stage { CREATED, OPENED, BOUND, ATTACHED, STARTED };
+
+static inline int test_vdev_attach(struct test_vdev *t, size_t mem_size)
+{
+	int ret = ioas_alloc(t->iommufd, &t->ioas);
+
+	if (!ret)
+		ret = dsa_mem_alloc(&t->mem, t->iommufd, t->ioas, TEST_IOVA, mem_size);
+	if (ret)
+		return ret;
+	t->hwpt = t->ioas;
+	return vdev_attach(t->fd, &t->hwpt);
+}
+
+static inline int test_vdev_up(struct test_vdev *t, const struct dsa_pool *pool,
+			       enum test_stage stage, size_t mem_size)
+{
+	int ret;
+
+	memset(t, 0, sizeof(*t));
+	t->fd = -1;
+	t->iommufd = -1;
+	ret = vdev_new_uuid(t->uuid);
+	if (!ret)
+		ret = vdev_create(pool->parent, DSA_TYPE, t->uuid);
+	if (ret || stage < OPENED)
+		return ret;
+	t->fd = vdev_open(t->uuid);
+	t->iommufd = iommufd_open();
+	if (t->fd < 0 || t->iommufd < 0)
+		return t->fd < 0 ? t->fd : t->iommufd;
+	if (stage < BOUND)
+		return 0;
+	ret = vdev_bind(t->fd, t->iommufd, &t->devid);
+	if (!ret)
+		ret = dsa_init(&t->dsa, t->fd);
+	if (ret || stage < ATTACHED)
+		return ret;
+	ret = test_vdev_attach(t, mem_size);
+	if (ret || stage < STARTED)
+		return ret;
+	return dsa_start(&t->dsa);
+}
+
+static inline int test_vdev_down(struct test_vdev *t)
+{
+	int ret;
+
+	dsa_unmap(&t->dsa);
+	if (t->fd >= 0)
+		close(t->fd);
+	if (t->iommufd >= 0)
+		close(t->iommufd);
+	dsa_mem_free(&t->mem);
+	ret = vdev_remove(t->uuid);
+	memset(t, 0, sizeof(*t));
+	t->fd = -1;
+	t->iommufd = -1;
+	return ret;
+}
+
+#endif
