@@ -21,6 +21,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
+#include <uapi/linux/pci_regs.h>
 
 struct eventfd_ctx;
 struct mdev_pasid_vdev;
@@ -216,6 +217,16 @@ struct mdev_pasid_vdev {
 
 	struct mdev_pasid_refusal refusal;
 };
+
+/**
+ * mdev_pasid_bus_master - whether the user has set Bus Master Enable
+ * @vdev: the vdev, whose lock is held
+ */
+static inline bool mdev_pasid_bus_master(struct mdev_pasid_vdev *vdev)
+{
+	lockdep_assert_held(&vdev->lock);
+	return vdev->config[PCI_COMMAND] & PCI_COMMAND_MASTER;
+}
 
 extern const struct attribute_group mdev_pasid_attr_group;
 

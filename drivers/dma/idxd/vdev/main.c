@@ -1,0 +1,762 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Intel DSA work queues as virtual devices
+ *
+ * A driver on the dsa bus.  The dedicated WQs that it is bound to make a pool for each
+ * PF, and the PF becomes an mdev parent: a vdev that is created on it takes a WQ out of
+ * the pool.  Between its users, and whenever its vdev may not do DMA, the hardware
+ * of a WQ is disabled and holds no PASID.
+ *
+ * When a WQ is unbound it goes back to idxd at once.  A vdev that it backs is dead from
+ * then on: it reads as all ones and does nothing, and stays until it is removed.  So the
+ * administrator who takes a WQ away never waits for the vdev's user.
+ */
+#include <linux/interrupt.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "vdev.h"
+
+static struct mdev_pasid_driver vdev_mdev_driver;
+
+static LIST_HEAD(pf_list);
+/*
+ * Protects pf_list and serialises the registration of mdev parents.  Not taken in
+ * what the mdev core calls, hence it may be held while a parent is unregistered.
+ */
+static DEFINE_MUTEX(pf_mutex);
+
+static void reap_pfs(bool all);
+
+static void reap_work_fn(struct work_struct *work)
+{
+	reap_pfs(false);
+}
+
+static DECLARE_WORK(reap_work, reap_work_fn);
+
+/* The hardware behind a vdev */
+
+static irqreturn_t vdev_interrupt(int irq, void *data)
+{
+	struct idxd_vdev *v = data;
+
+	mdev_pasid_signal(&v->core, 1);
+	return IRQ_HANDLED;
+}
+
+static void vdev_error(struct idxd_wq *wq, const union sw_err_reg *err, void *data)
+{
+	struct idxd_vdev *v = data;
+
+	if (err)
+		vdev_regs_report_error(v, err);
+	else
+		vdev_regs_halt(v);
+}
+
+/**
+ * vdev_hw_start - start the hardware WQ if everything says so
+ * @v: the vdev, with a WQ
+ *
+ * Context: may sleep, with &mdev_pasid_vdev.lock held.
+ * Return: 0, or -ENXIO if the device refused.
+ */
+int vdev_hw_start(struct idxd_vdev *v)
+{
+	int ret;
+
+	if (!v->dma || !v->dev_enabled || !v->wq_enabled)
+		return 0;
+
+	ret = idxd_wq_hw_start(v->wq, v->core.pasid);
+	if (ret) {
+		mdev_pasid_refuse(&v->core,
+				  "cannot start %s: the device refused; see its errors in the log",
+				  dev_name(wq_confdev(v->wq)));
+		return ret;
+	}
+	v->hw_on = true;
+	return 0;
+}
+
+/**
+ * vdev_hw_stop - stop the hardware WQ if it runs
+ * @v: the vdev, with a WQ
+ * @abort: abandon what it holds
+ *
+ * Context: may sleep, with &mdev_pasid_vdev.lock held.
+ */
+void vdev_hw_stop(struct idxd_vdev *v, bool abort)
+{
+	if (!v->hw_on)
+		return;
+	v->hw_on = false;
+	mdev_pasid_unmap_portals(&v->core);
+	idxd_wq_hw_stop(v->wq, abort);
+}
+
+/* What a user needs of the WQ; vdev_release() undoes it. */
+static int vdev_acquire(struct idxd_vdev *v)
+{
+	int ret;
+
+	ret = vdev_portal_open(v);
+	if (ret)
+		return ret;
+
+	/* idxd has allocated vector n + 1 for WQ n, and uses it for kernel WQs only */
+	v->irq = pci_irq_vector(v->wq->idxd->pdev, v->wq->id + 1);
+	ret = request_irq(v->irq, vdev_interrupt, 0, dev_name(mdev_dev(v->core.mdev)), v);
+	if (ret) {
+		vdev_portal_close(v);
+		return ret;
+	}
+
+	idxd_wq_set_error_handler(v->wq, vdev_error, v);
+	v->open = true;
+	return 0;
+}
+
+static void vdev_release(struct idxd_vdev *v)
+{
+	if (!v->open)
+		return;
+	v->open = false;
+	idxd_wq_set_error_handler(v->wq, NULL, NULL);
+	free_irq(v->irq, v);
+	vdev_portal_close(v);
+}
+
+/* Which WQ backs which vdev */
+
+static void vdev_take_wq(struct idxd_vdev *v, struct vdev_wq *w)
+{
+	lockdep_assert_held(&w->pf->lock);
+	lockdep_assert_held(&v->core.lock);
+
+	if (v->lease)
+		v->lease->owner = NULL;
+	w->owner = v;
+	v->lease = w;
+	v->wq = w->wq;
+	vdev_regs_reset(v);
+}
+
+static void vdev_kill(struct idxd_vdev *v)
+{
+	lockdep_assert_held(&v->pf->lock);
+
+	mutex_lock(&v->core.lock);
+	vdev_regs_reset(v);
+	vdev_release(v);
+	v->lease->owner = NULL;
+	v->lease = NULL;
+	v->wq = NULL;
+	mutex_unlock(&v->core.lock);
+
+	mdev_pasid_refuse(&v->core,
+			  "the vdev is dead: its WQ was disabled; remove it and create another");
+	/* A driver that looks for the cause of this finds a halted device */
+	mdev_pasid_signal(&v->core, 0);
+}
+
+static struct vdev_wq *pf_free_wq(struct vdev_pf *pf, const char *name)
+{
+	struct vdev_wq *w;
+
+	lockdep_assert_held(&pf->lock);
+
+	list_for_each_entry(w, &pf->wqs, node)
+		if (!w->owner && (!name || sysfs_streq(dev_name(wq_confdev(w->wq)), name)))
+			return w;
+	return NULL;
+}
+
+/* Callbacks of the core */
+
+static int vdev_create(struct mdev_pasid_vdev *core)
+{
+	struct vdev_pf *pf = container_of(core->parent, struct vdev_pf, parent);
+	struct pci_dev *pdev = to_pci_dev(pf->dev);
+	struct idxd_vdev *v = to_idxd_vdev(core);
+	struct vdev_wq *w;
+	int ret;
+
+	v->pf = pf;
+	v->int_handle = -1;
+	spin_lock_init(&v->regs_lock);
+
+	mdev_pasid_config_identity(core, pdev->vendor, pdev->device,
+				   pdev->class << 8 | pdev->revision,
+				   pdev->subsystem_vendor, pdev->subsystem_device);
+	core->bar[IDXD_MMIO_BAR].size = VDEV_MMIO_SIZE;
+	core->bar[IDXD_WQ_BAR].size = VDEV_WQ_BAR_SIZE;
+	ret = mdev_pasid_config_msix(core, VDEV_NUM_VECTORS, IDXD_MMIO_BAR,
+				     VDEV_MSIX_TABLE, VDEV_MSIX_PBA);
+	if (ret)
+		return ret;
+
+	mutex_lock(&pf->lock);
+	w = pf_free_wq(pf, NULL);
+	if (w) {
+		mutex_lock(&core->lock);
+		vdev_take_wq(v, w);
+		mutex_unlock(&core->lock);
+		pf->nr_vdevs++;
+	}
+	mutex_unlock(&pf->lock);
+
+	if (!w) {
+		mdev_pasid_refuse_create(core->parent,
+					 "cannot create %s: no WQ of %s is free; enable another with driver_name vdev",
+					 dev_name(mdev_dev(core->mdev)), dev_name(pf->dev));
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+static void vdev_destroy(struct mdev_pasid_vdev *core)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+	struct vdev_pf *pf = v->pf;
+
+	mutex_lock(&pf->lock);
+	if (v->lease)
+		v->lease->owner = NULL;
+	pf->nr_vdevs--;
+	/* The mdev core holds locks that the removal of the parent takes */
+	if (!pf->nr_vdevs && list_empty(&pf->wqs))
+		schedule_work(&reap_work);
+	mutex_unlock(&pf->lock);
+}
+
+static int vdev_open(struct mdev_pasid_vdev *core)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+	int ret;
+
+	if (!v->lease) {
+		mdev_pasid_refuse(core,
+				  "cannot open: the vdev has no WQ any more; remove it and create another");
+		return -ENODEV;
+	}
+
+	ret = vdev_acquire(v);
+	if (ret) {
+		mdev_pasid_refuse(core,
+				  "cannot open: no memory or interrupt for %s (error %d)",
+				  dev_name(wq_confdev(v->wq)), ret);
+		return ret;
+	}
+	v->used = true;
+	return 0;
+}
+
+static void vdev_close(struct mdev_pasid_vdev *core)
+{
+	vdev_release(to_idxd_vdev(core));
+}
+
+static int vdev_dma_start(struct mdev_pasid_vdev *core)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+	int ret;
+
+	v->dma = true;
+	if (!v->lease)
+		return 0;
+	ret = vdev_hw_start(v);
+	if (ret)
+		v->dma = false;
+	return ret;
+}
+
+static void vdev_dma_stop(struct mdev_pasid_vdev *core, enum mdev_pasid_stop how)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+
+	v->dma = false;
+	if (v->lease)
+		vdev_hw_stop(v, how == MDEV_PASID_ABORT);
+}
+
+static void vdev_reset(struct mdev_pasid_vdev *core)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+
+	if (v->lease)
+		vdev_regs_reset(v);
+}
+
+static u64 vdev_read(struct mdev_pasid_vdev *core, unsigned int bar, u64 off, unsigned int len)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+
+	/* Portals, and a device that is gone */
+	if (bar != IDXD_MMIO_BAR || !v->lease)
+		return GENMASK_ULL(len * BITS_PER_BYTE - 1, 0);
+	return vdev_regs_read(v, off, len);
+}
+
+static void vdev_write(struct mdev_pasid_vdev *core, unsigned int bar, u64 off, u64 val,
+		       unsigned int len)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+
+	if (!v->lease)
+		return;
+	if (bar == IDXD_MMIO_BAR)
+		vdev_regs_write(v, off, val, len);
+	else
+		vdev_portal_write(v, off, val, len);
+}
+
+static phys_addr_t vdev_portal(struct mdev_pasid_vdev *core, unsigned int bar, unsigned long page)
+{
+	struct idxd_vdev *v = to_idxd_vdev(core);
+
+	return v->lease ? vdev_portal_addr(v, page) : 0;
+}
+
+static const struct mdev_pasid_ops vdev_ops = {
+	.create		= vdev_create,
+	.destroy	= vdev_destroy,
+	.open		= vdev_open,
+	.close		= vdev_close,
+	.dma_start	= vdev_dma_start,
+	.dma_stop	= vdev_dma_stop,
+	.reset		= vdev_reset,
+	.read		= vdev_read,
+	.write		= vdev_write,
+	.portal		= vdev_portal,
+};
+
+static unsigned int vdev_get_available(struct mdev_type *type)
+{
+	struct vdev_pf *pf = container_of(type, struct vdev_pf, type);
+	unsigned int available = 0;
+	struct vdev_wq *w;
+
+	mutex_lock(&pf->lock);
+	list_for_each_entry(w, &pf->wqs, node)
+		available += !w->owner;
+	mutex_unlock(&pf->lock);
+	return available;
+}
+
+static ssize_t vdev_show_description(struct mdev_type *type, char *buf)
+{
+	return sysfs_emit(buf, "DSA with one dedicated work queue\n");
+}
+
+/* Attributes of a vdev: dsa/ */
+
+static struct idxd_vdev *dev_to_vdev(struct device *dev)
+{
+	struct mdev_pasid_vdev *core = dev_get_drvdata(dev);
+
+	return to_idxd_vdev(core);
+}
+
+static ssize_t wq_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct idxd_vdev *v = dev_to_vdev(dev);
+	ssize_t len;
+
+	mutex_lock(&v->pf->lock);
+	len = sysfs_emit(buf, "%s\n", v->wq ? dev_name(wq_confdev(v->wq)) : "none");
+	mutex_unlock(&v->pf->lock);
+	return len;
+}
+
+static ssize_t wq_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			size_t count)
+{
+	struct idxd_vdev *v = dev_to_vdev(dev);
+	struct vdev_pf *pf = v->pf;
+	struct vdev_wq *w;
+	int ret = 0;
+
+	mutex_lock(&pf->lock);
+	mutex_lock(&v->core.lock);
+	w = pf_free_wq(pf, buf);
+	if (v->used) {
+		mdev_pasid_refuse(&v->core,
+				  "cannot change the WQ: the vdev has been opened; create another");
+		ret = -EBUSY;
+	} else if (w) {
+		vdev_take_wq(v, w);
+	} else if (!v->wq || !sysfs_streq(dev_name(wq_confdev(v->wq)), buf)) {
+		mdev_pasid_refuse(&v->core,
+				  "cannot change the WQ: %s has no free WQ of that name; enable it with driver_name vdev",
+				  dev_name(pf->dev));
+		ret = -ENODEV;
+	}
+	mutex_unlock(&v->core.lock);
+	mutex_unlock(&pf->lock);
+	return ret ?: count;
+}
+static DEVICE_ATTR_RW(wq);
+
+static ssize_t portal_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct idxd_vdev *v = dev_to_vdev(dev);
+	const char *mode = "closed";
+
+	mutex_lock(&v->core.lock);
+	if (v->open)
+		mode = v->direct ? "direct" : "mediated";
+	mutex_unlock(&v->core.lock);
+	return sysfs_emit(buf, "%s\n", mode);
+}
+static DEVICE_ATTR_RO(portal);
+
+static struct attribute *vdev_dsa_attrs[] = {
+	&dev_attr_wq.attr,
+	&dev_attr_portal.attr,
+	NULL
+};
+
+static const struct attribute_group vdev_dsa_group = {
+	.name = "dsa",
+	.attrs = vdev_dsa_attrs,
+};
+
+static const struct attribute_group *vdev_groups[] = {
+	&mdev_pasid_attr_group,
+	&vdev_dsa_group,
+	NULL
+};
+
+static struct mdev_pasid_driver vdev_mdev_driver = {
+	.mdev = {
+		.get_available		= vdev_get_available,
+		.show_description	= vdev_show_description,
+		.driver = {
+			.name		= "idxd_vdev",
+			.owner		= THIS_MODULE,
+			.mod_name	= KBUILD_MODNAME,
+			.dev_groups	= vdev_groups,
+		},
+	},
+	.ops		= &vdev_ops,
+	.vdev_size	= sizeof(struct idxd_vdev),
+};
+
+/* PFs */
+
+static void pf_free(struct vdev_pf *pf)
+{
+	mutex_destroy(&pf->lock);
+	kfree(pf);
+}
+
+/*
+ * The PF is about to lose its driver.  All WQs are gone and all vdevs dead by now, but
+ * the vdevs and their PASIDs have to go before another driver can have the PF, so
+ * this waits for users to close them, as the removal of every VFIO device does.  Nobody
+ * else looks for this PF now, but for reap_pfs(), which waits for it to be done.
+ */
+static void pf_gone(void *data)
+{
+	struct vdev_pf *pf = data;
+
+	mdev_pasid_unregister_parent(&pf->parent);
+	mutex_lock(&pf_mutex);
+	list_del(&pf->node);
+	mutex_unlock(&pf_mutex);
+	pf_free(pf);
+}
+
+static struct vdev_pf *pf_find(struct device *dev)
+{
+	struct vdev_pf *pf;
+
+	list_for_each_entry(pf, &pf_list, node)
+		if (pf->dev == dev)
+			return pf;
+	return NULL;
+}
+
+static struct vdev_pf *pf_get(struct idxd_device *idxd)
+{
+	struct device *dev = &idxd->pdev->dev;
+	const struct mdev_pasid_dma dma = {
+		.max_pasids = idxd->max_wqs,
+		.addr_width = fls64(dma_get_mask(dev)),
+		/* DSA makes no no-snoop requests that would have to be overridden */
+		.coherent = false,
+		.page_faults = false,
+	};
+	struct vdev_pf *pf;
+	int ret;
+
+	lockdep_assert_held(&pf_mutex);
+
+	pf = pf_find(dev);
+	if (pf)
+		return pf;
+
+	pf = kzalloc(sizeof(*pf), GFP_KERNEL);
+	if (!pf)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_init(&pf->lock);
+	INIT_LIST_HEAD(&pf->wqs);
+	pf->dev = dev;
+	pf->type.sysfs_name = "1dwq";
+	pf->type.pretty_name = "DSA, 1 dedicated WQ";
+	pf->types[0] = &pf->type;
+
+	ret = mdev_pasid_register_parent(&pf->parent, dev, &vdev_mdev_driver, &dma,
+					 pf->types, ARRAY_SIZE(pf->types));
+	if (ret)
+		goto err_free;
+	ret = devm_add_action(dev, pf_gone, pf);
+	if (ret)
+		goto err_unregister;
+	list_add_tail(&pf->node, &pf_list);
+	return pf;
+
+err_unregister:
+	mdev_pasid_unregister_parent(&pf->parent);
+err_free:
+	pf_free(pf);
+	return ERR_PTR(ret);
+}
+
+static bool pf_is_idle(struct vdev_pf *pf)
+{
+	bool idle;
+
+	mutex_lock(&pf->lock);
+	idle = !pf->nr_vdevs && list_empty(&pf->wqs);
+	mutex_unlock(&pf->lock);
+	return idle;
+}
+
+/* The PF must not lose its driver meanwhile. */
+static void pf_drop(struct vdev_pf *pf)
+{
+	lockdep_assert_held(&pf_mutex);
+
+	devm_remove_action(pf->dev, pf_gone, pf);
+	mdev_pasid_unregister_parent(&pf->parent);
+	list_del(&pf->node);
+	pf_free(pf);
+}
+
+/*
+ * Unregister the PFs which have neither a WQ nor a vdev any more, or, when the module
+ * goes, all: then no vdev is open, since that would hold the module.
+ */
+static void reap_pfs(bool all)
+{
+	struct vdev_pf *pf;
+	struct device *dev;
+
+	do {
+		dev = NULL;
+		mutex_lock(&pf_mutex);
+		list_for_each_entry(pf, &pf_list, node) {
+			if (all || pf_is_idle(pf)) {
+				dev = get_device(pf->dev);
+				break;
+			}
+		}
+		mutex_unlock(&pf_mutex);
+		if (!dev)
+			break;
+
+		/* Against pf_gone(), which runs with this lock held */
+		device_lock(dev);
+		mutex_lock(&pf_mutex);
+		pf = pf_find(dev);
+		if (pf && (all || pf_is_idle(pf)))
+			pf_drop(pf);
+		mutex_unlock(&pf_mutex);
+		device_unlock(dev);
+		put_device(dev);
+	} while (dev);
+}
+
+/* The driver on the dsa bus */
+
+static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
+{
+	struct idxd_device *idxd = wq->idxd;
+
+	if (!idxd_wq_driver_name_match(wq, dev)) {
+		idxd->cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME;
+		return -ENODEV;
+	}
+	if (idxd->data->type != IDXD_TYPE_DSA) {
+		dev_err(dev, "no vdev: not a WQ of a DSA; use another driver_name\n");
+		idxd->cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME;
+		return -ENODEV;
+	}
+	if (idxd->state != IDXD_DEV_ENABLED) {
+		idxd->cmd_status = IDXD_SCMD_DEV_NOT_ENABLED;
+		return -ENXIO;
+	}
+	if (!wq_dedicated(wq)) {
+		dev_err(dev, "no vdev: the WQ is shared; set mode to dedicated\n");
+		idxd->cmd_status = IDXD_SCMD_WQ_NO_SWQ_SUPPORT;
+		return -EOPNOTSUPP;
+	}
+	if (test_bit(WQ_FLAG_BLOCK_ON_FAULT, &wq->flags)) {
+		dev_err(dev, "no vdev: the WQ waits for page faults, which nobody serves; set block_on_fault to 0\n");
+		idxd->cmd_status = IDXD_SCMD_WQ_NO_SVM;
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void pf_add_wq(struct vdev_pf *pf, struct vdev_wq *w)
+{
+	struct vdev_wq *pos;
+
+	mutex_lock(&pf->lock);
+	list_for_each_entry(pos, &pf->wqs, node)
+		if (pos->wq->id > w->wq->id)
+			break;
+	/* Before @pos, which is the list's head if no WQ has a higher number */
+	list_add_tail(&w->node, &pos->node);
+	mutex_unlock(&pf->lock);
+}
+
+static int vdev_enable_wq(struct vdev_wq *w, struct device *dev)
+{
+	struct idxd_wq *wq = w->wq;
+	int ret;
+
+	lockdep_assert_held(&wq->wq_lock);
+
+	ret = vdev_check_wq(wq, dev);
+	if (ret)
+		return ret;
+
+	mutex_lock(&pf_mutex);
+	w->pf = pf_get(wq->idxd);
+	if (IS_ERR(w->pf)) {
+		ret = PTR_ERR(w->pf);
+		wq->idxd->cmd_status = IDXD_SCMD_WQ_USER_NO_IOMMU;
+		goto out;
+	}
+
+	wq->type = IDXD_WQT_USER;
+	ret = idxd_drv_enable_wq(wq);
+	if (ret)
+		goto err_type;
+	ret = idxd_wq_hw_stop(wq, false);
+	if (ret)
+		goto err_enable;
+
+	vdev_regs_build(w->regs, wq);
+	idxd_wq_set_private(wq, w);
+	pf_add_wq(w->pf, w);
+	wq->idxd->cmd_status = 0;
+	goto out;
+
+err_enable:
+	idxd_drv_disable_wq(wq);
+err_type:
+	wq->type = IDXD_WQT_NONE;
+	if (pf_is_idle(w->pf))
+		pf_drop(w->pf);
+out:
+	mutex_unlock(&pf_mutex);
+	return ret;
+}
+
+static int vdev_wq_probe(struct idxd_dev *idxd_dev)
+{
+	struct idxd_wq *wq = idxd_dev_to_wq(idxd_dev);
+	struct vdev_wq *w;
+	int ret;
+
+	w = kzalloc(sizeof(*w), GFP_KERNEL);
+	if (!w)
+		return -ENOMEM;
+	w->wq = wq;
+
+	mutex_lock(&wq->wq_lock);
+	ret = vdev_enable_wq(w, wq_confdev(wq));
+	mutex_unlock(&wq->wq_lock);
+	if (ret)
+		kfree(w);
+	return ret;
+}
+
+static void vdev_wq_remove(struct idxd_dev *idxd_dev)
+{
+	struct idxd_wq *wq = idxd_dev_to_wq(idxd_dev);
+	struct vdev_wq *w = idxd_wq_get_private(wq);
+	struct vdev_pf *pf = w->pf;
+
+	mutex_lock(&pf_mutex);
+	mutex_lock(&pf->lock);
+	list_del(&w->node);
+	if (w->owner)
+		vdev_kill(w->owner);
+	mutex_unlock(&pf->lock);
+	/* idxd keeps the PF until its WQs are unbound */
+	if (pf_is_idle(pf))
+		pf_drop(pf);
+	mutex_unlock(&pf_mutex);
+
+	idxd_wq_set_private(wq, NULL);
+	mutex_lock(&wq->wq_lock);
+	/* The portal is not mapped if the device has halted, and the WQ is reset then */
+	if (wq->portal)
+		idxd_drv_disable_wq(wq);
+	else
+		percpu_ref_exit(&wq->wq_active);
+	wq->type = IDXD_WQT_NONE;
+	mutex_unlock(&wq->wq_lock);
+	kfree(w);
+}
+
+static enum idxd_dev_type vdev_dev_types[] = {
+	IDXD_DEV_WQ,
+	IDXD_DEV_NONE,
+};
+
+static struct idxd_device_driver vdev_idxd_driver = {
+	.probe	= vdev_wq_probe,
+	.remove	= vdev_wq_remove,
+	.name	= "vdev",
+	.type	= vdev_dev_types,
+};
+
+static int __init vdev_init(void)
+{
+	int ret;
+
+	ret = mdev_pasid_register_driver(&vdev_mdev_driver);
+	if (ret)
+		return ret;
+	ret = idxd_driver_register(&vdev_idxd_driver);
+	if (ret)
+		mdev_pasid_unregister_driver(&vdev_mdev_driver);
+	return ret;
+}
+module_init(vdev_init);
+
+static void __exit vdev_exit(void)
+{
+	idxd_driver_unregister(&vdev_idxd_driver);
+	reap_pfs(true);
+	cancel_work_sync(&reap_work);
+	mdev_pasid_unregister_driver(&vdev_mdev_driver);
+}
+module_exit(vdev_exit);
+
+MODULE_DESCRIPTION("Intel DSA work queues as virtual devices");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(IDXD);
+MODULE_IMPORT_NS(MDEV_PASID);
+MODULE_ALIAS_IDXD_DEVICE(0);
