@@ -55,7 +55,8 @@ static int dsa_check_groups(DSAState *s)
         wqs |= group->wqs;
         engines |= group->engines;
         rdbufs += reserved;
-        if (group->engines && (allowed < reserved || allowed > DSA_NUM_RDBUFS)) {
+        if (group->engines &&
+            (allowed < reserved || allowed > DSA_NUM_RDBUFS)) {
             return DSA_CMDSTS_GRP_RDBUFS;
         }
     }
@@ -167,6 +168,7 @@ static int dsa_operand_wqs(DSAState *s, uint32_t operand, uint32_t *wqs)
     return DSA_CMDSTS_SUCCESS;
 }
 
+/* Wait for what was there when the command came, not for what came after */
 static int dsa_drain(DSAState *s, DSAMatch match)
 {
     return dsa_jobs_pending(s, match, s->cmd_seq) ? DSA_CMD_WAIT :
@@ -176,12 +178,14 @@ static int dsa_drain(DSAState *s, DSAMatch match)
 /* Take no more descriptors, finish those that were taken, stop */
 static int dsa_disable_wqs(DSAState *s, uint32_t wqs)
 {
+    DSAMatch match = { .wqs = wqs };
+
     for (int i = 0; i < DSA_NUM_WQS; i++) {
         if (wqs & BIT(i)) {
             s->wq[i].accepting = false;
         }
     }
-    if (dsa_drain(s, (DSAMatch) { .wqs = wqs }) == DSA_CMD_WAIT) {
+    if (dsa_jobs_pending(s, match, UINT64_MAX)) {
         return DSA_CMD_WAIT;
     }
     for (int i = 0; i < DSA_NUM_WQS; i++) {

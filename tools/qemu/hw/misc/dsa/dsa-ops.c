@@ -145,6 +145,7 @@ static bool dsa_batch_fetch(DSAState *s, DSAJob *job)
     job->child->priv = job->priv;
     job->child->seq = job->seq;
     job->child->in_batch = true;
+    job->child->first_error = !job->child_failed;
     job->child->batch_idx = job->done;
     return true;
 }
@@ -644,7 +645,7 @@ static bool dsa_write_record(DSAState *s, DSAJob *job)
 
     dsa_job_record(job, cr);
     if (dsa_dma(s, job, addr + 8, cr + 8, DSA_CR_SIZE - 8, true)) {
-        smp_wmb();
+        smp_wmb();              /* the status says that the rest is there */
         if (dsa_dma(s, job, addr, cr, 8, true)) {
             job->fault_addr = fault_addr;
             job->fault_write = fault_write;

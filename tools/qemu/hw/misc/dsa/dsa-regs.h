@@ -215,7 +215,7 @@ REG64(EVLSTATUS, 0xf0)
     FIELD(EVLSTATUS, TAIL, 32, 16)
     FIELD(EVLSTATUS, INT_PENDING, 62, 1)
 
-/* An event log entry: the words of SWERR (first byte differs), then the record */
+/* Event log entry: the words of SWERR but for some bits, then the record */
 #define DSA_EVL_ENTRY_SIZE      64
 #define DSA_EVL_SIZE_MIN        64
     FIELD(EVL0, DESC_VALID, 2, 1)

@@ -61,6 +61,7 @@ static void dsa_evl_append(DSAState *s, const uint64_t *report,
             info = extract64(job->word[4], 32, 16);
             info |= job->flags & DSA_FLAG_RCI ? DSA_EVL_INFO_RCI : 0;
             info |= job->flags & DSA_FLAG_RCR ? DSA_EVL_INFO_RCR : 0;
+            info |= job->first_error ? DSA_EVL_INFO_FIRST_ERR : 0;
         }
         word[0] = FIELD_DP64(word[0], EVL0, ERR_INFO_VALID, 1);
         dsa_job_record(job, cr);
@@ -136,7 +137,7 @@ static bool dsa_job_matches(const DSAJob *job, DSAMatch match, uint64_t before)
            (!match.by_pasid || (job->pasid_en && job->pasid == match.pasid));
 }
 
-/* Is any job of the set, accepted before the one numbered @before, unfinished? */
+/* Is any job of the set, older than the one numbered @before, unfinished? */
 bool dsa_jobs_pending(DSAState *s, DSAMatch match, uint64_t before)
 {
     DSAJob *job;

@@ -58,6 +58,7 @@ struct DSAJob {
     DSAJob *child;
     bool child_failed;
     bool in_batch;
+    bool first_error;           /* nothing in its batch has failed before it */
     uint16_t batch_idx;
 };
 
