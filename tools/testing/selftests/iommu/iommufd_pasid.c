@@ -27,18 +27,6 @@ FIXTURE_TEARDOWN(pasid)
 	EXPECT_EQ(0, test_vdev_down(&self->v));
 }
 
-static bool last_error_is_sentence(const char *uuid, const char *start)
-{
-	char text[512], *p;
-	int words = 1;
-
-	if (vdev_attr(uuid, "last_error", text, sizeof(text)) <= 0)
-		return false;
-	for (p = text; *p; p++)
-		words += *p == ' ';
-	return words >= 5 && !strchr(text, '\n') && !strncmp(text, start, strlen(start));
-}
-
 #define EXPECT_SENTENCE(uuid, start)						\
 	EXPECT_TRUE(last_error_is_sentence(uuid, start)) {			\
 		char __text[512] = "";						\

@@ -86,6 +86,47 @@ int dsa_wq_disable(const struct dsa_pool *pool, unsigned int wq, const char *dri
 	return sysfs_write(name, DSA_DRIVERS "/%s/unbind", driver);
 }
 
+void dsa_snapshot(struct dsa_snapshot *snap)
+{
+	DIR *dir = opendir(DSA_DEVICES);
+	struct dirent *ent;
+
+	memset(snap, 0, sizeof(*snap));
+	if (!dir)
+		return;
+	while ((ent = readdir(dir)))
+		if (snap->nr < 32 && state_is(ent->d_name, "enabled"))
+			snprintf(snap->name[snap->nr++], sizeof(*snap->name), "%.15s",
+				 ent->d_name);
+	closedir(dir);
+}
+
+static bool in_snapshot(const struct dsa_snapshot *snap, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < snap->nr; i++)
+		if (!strcmp(snap->name[i], name))
+			return true;
+	return false;
+}
+
+void dsa_restore(const struct dsa_snapshot *snap)
+{
+	/* First the WQs, then the devices that have them. */
+	static const char * const kinds[] = { "wq", "dsa" };
+	struct dsa_snapshot now;
+	unsigned int i, kind;
+
+	dsa_snapshot(&now);
+	for (kind = 0; kind < 2; kind++)
+		for (i = 0; i < now.nr; i++)
+			if (!in_snapshot(snap, now.name[i]) &&
+			    !strncmp(now.name[i], kinds[kind], strlen(kinds[kind])))
+				sysfs_write(now.name[i], DSA_DEVICES "/%s/driver/unbind",
+					    now.name[i]);
+}
+
 static int find_dsa(char *name, size_t size)
 {
 	const char *env = getenv("DSA");
@@ -283,11 +324,17 @@ int dsa_submit(struct dsa *dsa, const struct dsa_hw_desc *desc)
 int dsa_wait(const struct dsa_completion_record *cr, int ms)
 {
 	long long end = now_ms() + ms;
+	unsigned int spins;
 
-	while (!cr->status) {
+	/* Most work is done in microseconds; what is not, is not worth a CPU. */
+	for (spins = 0; !cr->status; spins++) {
+		if (spins < 1000) {
+			asm volatile("pause");
+			continue;
+		}
 		if (now_ms() > end)
 			return -ETIMEDOUT;
-		usleep(20);
+		usleep(50);
 	}
 	/* The rest of the record is read after its status. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);

@@ -121,6 +121,18 @@ struct dsa_pool {
  * already stays. -ENODEV means that this machine has no DSA.
  */
 int dsa_pool_get(struct dsa_pool *pool, unsigned int nr);
+/*
+ * What of the dsa bus is enabled now; dsa_restore() disables all else again, so
+ * that a test leaves a machine as it was.
+ */
+struct dsa_snapshot {
+	char name[32][16];
+	unsigned int nr;
+};
+
+void dsa_snapshot(struct dsa_snapshot *snap);
+void dsa_restore(const struct dsa_snapshot *snap);
+
 /* Configure and enable one WQ; "vdev" or "dmaengine" is the usual @driver. */
 int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type,
 		  const char *driver);

@@ -167,6 +167,23 @@ int vdev_attr(const char *uuid, const char *name, char *buf, size_t size)
 	return sysfs_read(buf, size, MDEV_DEVICES "/%s/pasid/%s", uuid, name);
 }
 
+bool is_sentence(const char *text, const char *start)
+{
+	int words = 1;
+	const char *p;
+
+	for (p = text; *p; p++)
+		words += *p == ' ';
+	return words >= 5 && !strchr(text, '\n') && !strncmp(text, start, strlen(start));
+}
+
+bool last_error_is_sentence(const char *uuid, const char *start)
+{
+	char text[512];
+
+	return vdev_attr(uuid, "last_error", text, sizeof(text)) > 0 && is_sentence(text, start);
+}
+
 bool vdev_state_is(const char *uuid, const char *state)
 {
 	char buf[64];

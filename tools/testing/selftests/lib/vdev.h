@@ -48,6 +48,12 @@ long long vdev_available(const char *parent, const char *type);
 int vdev_cdev(const char *uuid, char path[VDEV_PATH_MAX]);
 /* One of pasid/{pasid,parent,state,last_error}. */
 int vdev_attr(const char *uuid, const char *name, char *buf, size_t size);
+/*
+ * Every refusal leaves one line that names the thing, the cause and the remedy:
+ * does @text begin with @start, and has it the length of a sentence?
+ */
+bool is_sentence(const char *text, const char *start);
+bool last_error_is_sentence(const char *uuid, const char *start);
 /* Does pasid/state read @state? */
 bool vdev_state_is(const char *uuid, const char *state);
 

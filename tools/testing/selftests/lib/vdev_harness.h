@@ -43,6 +43,21 @@ struct test_vdev {
 	ASSERT_EQ(0, __ret);							\
 } while (0)
 
+static struct dsa_snapshot test_snapshot;
+
+/* Tests end by _exit(), so this is run once, at the end of the program. */
+static void test_restore(void)
+{
+	vdev_sweep();
+	dsa_restore(&test_snapshot);
+}
+
+static void __attribute__((constructor)) test_remember(void)
+{
+	dsa_snapshot(&test_snapshot);
+	atexit(test_restore);
+}
+
 /* Each step stands on the one before it. */
 enum test_stage { CREATED, OPENED, BOUND, ATTACHED, STARTED };
 

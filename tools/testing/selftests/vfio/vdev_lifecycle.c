@@ -88,17 +88,6 @@ static int reap(pid_t pid, int ms)
 	return -1;
 }
 
-/* Every refusal leaves one line that names the thing, the cause and the remedy. */
-static bool is_sentence(const char *text)
-{
-	int words = 1;
-	const char *p;
-
-	for (p = text; *p; p++)
-		words += *p == ' ';
-	return words >= 5 && !strchr(text, '\n');
-}
-
 TEST_F(lifecycle, parent)
 {
 	char buf[256], path[VDEV_PATH_MAX], real[PATH_MAX];
@@ -276,7 +265,7 @@ TEST_F(lifecycle, exhaust)
 	EXPECT_FALSE(path_exists(MDEV_DEVICES "/%s", extra));
 	ASSERT_GT(sysfs_read(text, sizeof(text), MDEV_BUS_CLASS "/%s/mdev_pasid/last_error",
 			     self->pool.parent), 0);
-	EXPECT_TRUE(is_sentence(text)) {
+	EXPECT_TRUE(is_sentence(text, "cannot create")) {
 		TH_LOG("last_error: %s", text);
 	}
 
@@ -365,15 +354,7 @@ TEST_F_TIMEOUT(lifecycle, no_open_while_removing, 60)
 	close(efd);
 }
 
-static int disable_wq0(const char *dsa)
-{
-	struct dsa_pool pool = { 0 };
-
-	snprintf(pool.dsa, sizeof(pool.dsa), "%s", dsa);
-	return dsa_wq_disable(&pool, 0, DSA_WQ_DRIVER);
-}
-
-/* The UUID of the vdev that lives on WQ 0, made by creating until it is used. */
+/* A vdev on WQ 0: created until one gets it. */
 static int create_on_wq0(const struct dsa_pool *pool, struct test_vdev *t, enum test_stage stage)
 {
 	char wq[32], want[32];
@@ -384,7 +365,7 @@ static int create_on_wq0(const struct dsa_pool *pool, struct test_vdev *t, enum 
 	ret = test_vdev_up(t, pool, stage, 1 << 16);
 	if (ret)
 		return ret;
-	if (sysfs_read(wq, sizeof(wq), MDEV_DEVICES "/%s/wq", t->uuid) < 0)
+	if (sysfs_read(wq, sizeof(wq), MDEV_DEVICES "/%s/dsa/wq", t->uuid) < 0)
 		return -ENOENT;
 	if (!strcmp(wq, want))
 		return 0;
@@ -394,40 +375,101 @@ static int create_on_wq0(const struct dsa_pool *pool, struct test_vdev *t, enum 
 	return ret;
 }
 
-/* Disabling a WQ takes its vdev away, and the WQ out of the pool. */
+/*
+ * An administrator who takes a WQ away never waits for its user: the WQ goes back
+ * to idxd at once, and the vdev is dead until it is removed.
+ */
 TEST_F_TIMEOUT(lifecycle, disable_wq_unused, 60)
 {
 	struct test_vdev t;
-	pid_t pid;
+	char wq[32];
+	int fd;
 
 	ASSERT_EQ(0, create_on_wq0(&self->pool, &t, CREATED));
-	pid = in_child(disable_wq0, self->pool.dsa);
-	EXPECT_EQ(0, reap(pid, 12000));
-	EXPECT_TRUE(gone(t.uuid));
+	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 0, DSA_WQ_DRIVER));
 	EXPECT_EQ(self->available - 1, vdev_available(self->pool.parent, DSA_TYPE));
+	ASSERT_GT(sysfs_read(wq, sizeof(wq), MDEV_DEVICES "/%s/dsa/wq", t.uuid), 0);
+	EXPECT_STREQ("none", wq);
+	EXPECT_TRUE(last_error_is_sentence(t.uuid, ""));
 
-	/* Enabled again it is back in the pool. */
+	/* It cannot be used any more. */
+	fd = vdev_open(t.uuid);
+	if (fd >= 0) {
+		int iommufd = iommufd_open();
+
+		EXPECT_EQ(-ENODEV, vdev_bind(fd, iommufd, NULL));
+		close(fd);
+		close(iommufd);
+	}
+
+	/* The WQ is back in the pool when it is enabled again, for another vdev. */
 	ASSERT_EQ(0, dsa_wq_enable(&self->pool, 0, "user", DSA_WQ_DRIVER));
 	EXPECT_EQ(self->available, vdev_available(self->pool.parent, DSA_TYPE));
+	EXPECT_EQ(0, vdev_remove(t.uuid));
 }
 
 TEST_F_TIMEOUT(lifecycle, disable_wq_in_use, 60)
 {
-	struct test_vdev t;
-	int32_t efd = eventfd(0, EFD_CLOEXEC);
-	pid_t pid;
+	struct test_vdev t, next;
+	struct dsa_hw_desc desc;
+	uint32_t pt;
 
-	ASSERT_GE(efd, 0);
 	ASSERT_EQ(0, create_on_wq0(&self->pool, &t, STARTED));
-	ASSERT_EQ(0, vdev_irq_eventfds(t.fd, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, &efd));
-	pid = in_child(disable_wq0, self->pool.dsa);
-	EXPECT_GE(eventfd_wait(efd, 5000), 1);
-	close(t.fd);
-	EXPECT_EQ(0, reap(pid, 12000));
-	EXPECT_TRUE(gone(t.uuid));
+	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 0, DSA_WQ_DRIVER));
+	EXPECT_TRUE(last_error_is_sentence(t.uuid, ""));
+
+	/* Gone, as a PCI device that was pulled out: all ones, and nothing moves. */
+	EXPECT_EQ(~0u, dsa_read32(&t.dsa, DSA_VERSION));
+	EXPECT_EQ(~0u, dsa_read32(&t.dsa, DSA_GENSTS));
+	desc = dsa_desc(&t.mem, 0, DSA_OPCODE_NOOP);
+	dsa_submit(&t.dsa, &desc);
+	EXPECT_EQ(-ETIMEDOUT, dsa_wait(dsa_cr(&t.mem, 0), 200));
+
+	/* The WQ serves another vdev while the dead one is still open. */
 	ASSERT_EQ(0, dsa_wq_enable(&self->pool, 0, "user", DSA_WQ_DRIVER));
-	close(t.iommufd);
-	close(efd);
+	ASSERT_EQ(0, create_on_wq0(&self->pool, &next, STARTED));
+	desc = dsa_desc(&t.mem, 0, DSA_OPCODE_NOOP);
+	dsa_submit(&t.dsa, &desc);
+	EXPECT_EQ(-ETIMEDOUT, dsa_wait(dsa_cr(&t.mem, 0), 200));
+	/* What its user does on the way out is harmless. */
+	EXPECT_EQ(0, vdev_reset(t.fd));
+	EXPECT_EQ(0, vdev_detach(t.fd));
+	pt = t.ioas;
+	vdev_attach(t.fd, &pt);
+	desc = dsa_desc(&next.mem, 0, DSA_OPCODE_NOOP);
+	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(&next.dsa, &next.mem, &desc));
+	EXPECT_EQ(0, test_vdev_down(&t));
+	desc = dsa_desc(&next.mem, 0, DSA_OPCODE_NOOP);
+	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(&next.dsa, &next.mem, &desc));
+	EXPECT_EQ(0, test_vdev_down(&next));
+}
+
+/* A vdev says which WQ it has, and can have another one before its first use. */
+TEST_F(lifecycle, choose_wq)
+{
+	char wq[32], name[32];
+	struct test_vdev t;
+	unsigned int i;
+
+	ASSERT_EQ(0, test_vdev_up(&t, &self->pool, CREATED, 0));
+	for (i = 0; i < NR_WQS; i++) {
+		snprintf(name, sizeof(name), "wq%s.%u", self->pool.dsa + strlen("dsa"), i);
+		EXPECT_EQ(0, sysfs_write(name, MDEV_DEVICES "/%s/dsa/wq", t.uuid));
+		ASSERT_GT(sysfs_read(wq, sizeof(wq), MDEV_DEVICES "/%s/dsa/wq", t.uuid), 0);
+		EXPECT_STREQ(name, wq);
+		EXPECT_EQ(self->available - 1, vdev_available(self->pool.parent, DSA_TYPE));
+	}
+	/* Not one that is not there, and not after it was opened. */
+	EXPECT_GT(0, sysfs_write("wq9.9", MDEV_DEVICES "/%s/dsa/wq", t.uuid));
+	EXPECT_TRUE(last_error_is_sentence(t.uuid, ""));
+	ASSERT_GT(sysfs_read(wq, sizeof(wq), MDEV_DEVICES "/%s/dsa/wq", t.uuid), 0);
+	EXPECT_STREQ(name, wq);
+	t.fd = vdev_open(t.uuid);
+	t.iommufd = iommufd_open();
+	ASSERT_EQ(0, vdev_bind(t.fd, t.iommufd, &t.devid));
+	snprintf(name, sizeof(name), "wq%s.0", self->pool.dsa + strlen("dsa"));
+	EXPECT_EQ(-EBUSY, sysfs_write(name, MDEV_DEVICES "/%s/dsa/wq", t.uuid));
+	EXPECT_EQ(0, test_vdev_down(&t));
 }
 
 /* The module that vdevs live on cannot be unloaded under an open one. */
