@@ -67,7 +67,7 @@ TEST_F(data, noop)
 }
 
 /* 64 sizes from 1 byte to 1 MiB, at odd places and across pages. */
-TEST_F_TIMEOUT(data, memmove, 180)
+TEST_F(data, memmove)
 {
 	uint8_t *va = self->mem->va;
 	uint32_t len = 1;
@@ -100,7 +100,7 @@ TEST_F_TIMEOUT(data, memmove, 180)
 }
 
 /* As many copies as the WQ has entries, all at once. */
-TEST_F_TIMEOUT(data, queue_depth, 120)
+TEST_F(data, queue_depth)
 {
 	uint8_t *va = self->mem->va;
 	int i, round;
@@ -279,7 +279,7 @@ TEST_F(data, cache_flush)
 }
 
 /* A DRAIN descriptor ends after all that was submitted before it. */
-TEST_F_TIMEOUT(data, drain, 60)
+TEST_F(data, drain)
 {
 	struct dsa_hw_desc desc;
 	int i;

@@ -68,12 +68,13 @@ dmatest() {
 	grep -q "summary $2 tests, 0 failures" <<<"$log"
 }
 
+# shellcheck disable=SC2317 # called by the trap
 cleanup() {
-	local mdev
+	local mdev wq
 	for mdev in /sys/bus/mdev/devices/5e1f7e57-*; do
 		[[ ! -e $mdev ]] || echo 1 >"$mdev/remove"
 	done
-	for wq in 0 1 4; do disable $wq; done
+	for wq in 0 1 4; do disable "$wq"; done
 	[[ ! -e $devices/$dsa || $(<"$devices/$dsa/state") != enabled ]] ||
 		echo "$dsa" >"$drivers/idxd/unbind"
 	modprobe -rq dmatest
@@ -107,6 +108,7 @@ ok $? "dmatest: 1000 copies with no vdev about"
 
 uuid=5e1f7e57-0000-4000-8000-000000000001
 echo $uuid >"$type/create"
+[[ -e /sys/bus/mdev/devices/$uuid ]]
 ok $? "a vdev is created beside it"
 [[ $(<"$type/available_instances") == 1 ]]
 ok $? "the dmaengine WQ is not counted as free"
@@ -132,6 +134,7 @@ ok $? "the dmaengine WQ is disabled and enabled again"
 [[ -e /sys/bus/mdev/devices/$uuid && $(<"$devices/wq${dsa#dsa}.0/state") == enabled ]]
 ok $? "the vdev and its WQ are still there"
 echo 1 >"/sys/bus/mdev/devices/$uuid/remove"
+[[ ! -e /sys/bus/mdev/devices/$uuid ]]
 ok $? "the vdev is removed"
 
 # The WQ that the vdev had goes back to idxd and works there.

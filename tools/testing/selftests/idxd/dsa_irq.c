@@ -98,7 +98,7 @@ TEST_F(irq, on_error)
 }
 
 /* 64 copies, waited for by eventfd; none is lost when they come in a heap. */
-TEST_F_TIMEOUT(irq, burst, 60)
+TEST_F(irq, burst)
 {
 	int i, done, round;
 
@@ -125,7 +125,7 @@ TEST_F_TIMEOUT(irq, burst, 60)
  * The device refuses every handle but the one that this PASID was given: those
  * of the PF, of the host's WQs, and of other vdevs. The record says so (0x19).
  */
-TEST_F_TIMEOUT(irq, foreign_handles, 60)
+TEST_F(irq, foreign_handles)
 {
 	struct test_vdev other;
 	int32_t efd[2];

@@ -99,7 +99,7 @@ static bool moves_nothing(struct dsa *dsa, struct dsa_mem *mem)
 }
 
 /* Two vdevs, the same IOVAs, other memory, both at once. */
-TEST_F_TIMEOUT(iso, same_iova, 120)
+TEST_F(iso, same_iova)
 {
 	const uint32_t len = 50001;
 	struct test_vdev w;
@@ -338,7 +338,7 @@ TEST_F(iso, after_reset)
 }
 
 /* Detach in the middle of work: after it has returned, nothing moves. */
-TEST_F_TIMEOUT(iso, detach_under_load, 120)
+TEST_F(iso, detach_under_load)
 {
 	const uint32_t len = MEM_SIZE - DST;
 	uint32_t pt;
@@ -364,7 +364,7 @@ TEST_F_TIMEOUT(iso, detach_under_load, 120)
 }
 
 /* The user is killed in the middle of work; the next one has a quiet device. */
-TEST_F_TIMEOUT(iso, killed_under_load, 60)
+TEST_F(iso, killed_under_load)
 {
 	const uint32_t len = MEM_SIZE - DST;
 	struct test_vdev w;

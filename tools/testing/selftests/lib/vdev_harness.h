@@ -15,6 +15,10 @@
 #include "kselftest_harness.h"
 #include "dsa.h"
 
+/* These tests also run on an emulated CPU, which may be a hundred times slower. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 180
+
 /* Where the data of a test is mapped, in every IOAS: it must not matter. */
 #define TEST_IOVA	0x10000000ull
 

@@ -370,6 +370,7 @@ TEST_F(config, reset_on_close)
 	v->fd = vdev_open(v->uuid);
 	ASSERT_GE(v->fd, 0);
 	ASSERT_EQ(0, vdev_bind(v->fd, v->iommufd, &v->devid));
+	ASSERT_EQ(0, dsa_init(&v->dsa, v->fd));
 	EXPECT_TRUE(is_clean(v));
 }
 

@@ -276,7 +276,7 @@ TEST_F(lifecycle, exhaust)
 }
 
 /* A removed vdev's WQ is clean for the next one, over and over. */
-TEST_F_TIMEOUT(lifecycle, repeat, 120)
+TEST_F(lifecycle, repeat)
 {
 	int i;
 
@@ -292,7 +292,7 @@ TEST_F_TIMEOUT(lifecycle, repeat, 120)
 }
 
 /* An open file counts as a user even if it is not bound, until it is closed. */
-TEST_F_TIMEOUT(lifecycle, remove_opened, 60)
+TEST_F(lifecycle, remove_opened)
 {
 	pid_t pid;
 	int fd;
@@ -308,7 +308,7 @@ TEST_F_TIMEOUT(lifecycle, remove_opened, 60)
 }
 
 /* A bound user is asked to let go by the REQ interrupt; remove waits for it. */
-TEST_F_TIMEOUT(lifecycle, remove_bound, 60)
+TEST_F(lifecycle, remove_bound)
 {
 	struct test_vdev t;
 	int32_t efd = eventfd(0, EFD_CLOEXEC);
@@ -332,7 +332,7 @@ TEST_F_TIMEOUT(lifecycle, remove_bound, 60)
 }
 
 /* No new user can come while a vdev waits to be removed. */
-TEST_F_TIMEOUT(lifecycle, no_open_while_removing, 60)
+TEST_F(lifecycle, no_open_while_removing)
 {
 	struct test_vdev t;
 	int32_t efd = eventfd(0, EFD_CLOEXEC);
@@ -379,7 +379,7 @@ static int create_on_wq0(const struct dsa_pool *pool, struct test_vdev *t, enum 
  * An administrator who takes a WQ away never waits for its user: the WQ goes back
  * to idxd at once, and the vdev is dead until it is removed.
  */
-TEST_F_TIMEOUT(lifecycle, disable_wq_unused, 60)
+TEST_F(lifecycle, disable_wq_unused)
 {
 	struct test_vdev t;
 	char wq[32];
@@ -408,7 +408,7 @@ TEST_F_TIMEOUT(lifecycle, disable_wq_unused, 60)
 	EXPECT_EQ(0, vdev_remove(t.uuid));
 }
 
-TEST_F_TIMEOUT(lifecycle, disable_wq_in_use, 60)
+TEST_F(lifecycle, disable_wq_in_use)
 {
 	struct test_vdev t, next;
 	struct dsa_hw_desc desc;
