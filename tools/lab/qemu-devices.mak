@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The devices of the lab machine, for QEMU's --with-devices-x86_64.
+
+# The machine, its IOMMU and its DSA
+CONFIG_Q35=y
+CONFIG_VTD=y
+CONFIG_SERIAL_ISA=y
+CONFIG_PCIE_PORT=y
+CONFIG_XIO3130=y
+CONFIG_DSA=y
+CONFIG_EDU=y
+
+# What virtme-ng uses
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_9P=y
+CONFIG_VIRTIO_SERIAL=y
+CONFIG_VIRTIO_NET=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_RNG=y
+CONFIG_WDT_IB6300ESB=y
