@@ -2,8 +2,8 @@
  * QTest testcase for the Data Streaming Accelerator model
  *
  * Interrupts are seen without a CPU: each MSI-X vector writes a word of RAM.
- * Deferrable writes (ENQCMD) cannot be sent from here; they are tested in a
- * guest.
+ * Only a CPU can send deferrable writes (ENQCMD): the tests of shared WQs have
+ * one, which does nothing else.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -1262,7 +1262,20 @@ static void test_int_handles(void)
  * passes by clock_step.
  */
 
-#define SLOW "-device dsa,addr=4,latency-ns=1000"
+#define SLOW "-device dsa,addr=4,id=dsa0,latency-ns=1000"
+
+static void set_latency(uint64_t ns)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': 'qom-set', 'arguments': "
+                             "{ 'path': '/machine/peripheral/dsa0', "
+                             "'property': 'latency-ns', 'value': %" PRIu64
+                             "} }", ns);
+}
+
+static unsigned occupancy(unsigned wq)
+{
+    return FIELD_EX32(rd32(wqcfg(wq, 6)), WQCFG6, OCCUPANCY);
+}
 
 static void submit_fill(unsigned wq, unsigned i)
 {
@@ -1286,7 +1299,7 @@ static void test_drain(void)
     submit_fill(0, 1);
     submit_fill(2, 2);
     settle();
-    g_assert_cmpuint(FIELD_EX32(rd32(wqcfg(0, 6)), WQCFG6, OCCUPANCY), ==, 1);
+    g_assert_cmpuint(occupancy(0), ==, 1);
     cmd_start(DSA_CMD_DRAIN_WQ, 1, true);
     settle();
     g_assert_true(cmd_active());
@@ -1328,9 +1341,7 @@ static void test_drain_engines(void)
     g_assert_cmphex(cmd(DSA_CMD_ENABLE_WQ, 0), ==, 0);
     submit_fill(0, 0);
     settle();
-    qtest_qmp_assert_success(qts, "{ 'execute': 'qom-set', 'arguments': "
-                             "{ 'path': '/machine/peripheral-anon/device[0]', "
-                             "'property': 'latency-ns', 'value': 0 } }");
+    set_latency(0);
     submit(0, (Desc) { .op = DSA_OP_DRAIN, .flags = FLAGS, .cr = CR(1) });
     settle();
     g_assert_cmphex(status(CR(1)), ==, 0);
@@ -1368,8 +1379,7 @@ static void test_abort(void)
         assert_filled(DST, 0, 16);
         g_assert_cmphex(status(CR(0)) | status(CR(1)), ==, 0);
         g_assert_cmphex(status(CR(2)), ==, all ? 0 : DSA_COMP_SUCCESS);
-        g_assert_cmpuint(FIELD_EX32(rd32(wqcfg(0, 6)), WQCFG6, OCCUPANCY), ==,
-                         0);
+        g_assert_cmpuint(occupancy(0), ==, 0);
         dsa_stop();
     }
 }
@@ -1699,6 +1709,197 @@ static void test_pasid_commands(void)
     dsa_stop();
 }
 
+/*
+ * Shared WQs: the CPU runs this, at the end of its firmware:
+ *
+ *         cli
+ *         lgdtl   %cs:gdtr
+ *         mov     %cr0, %eax
+ *         or      $1, %al
+ *         mov     %eax, %cr0
+ *         ljmpl   $8, $start32
+ * start32:
+ *         mov     $16, %eax
+ *         mov     %eax, %ds
+ *         mov     %eax, %es
+ *         mov     $0x10000, %ebx          # MAILBOX
+ *         lea     0x40(%ebx), %esi
+ * again:  pause
+ *         mov     (%ebx), %eax            # 1: MOVDIR64B, 2: ENQCMDS
+ *         test    %eax, %eax
+ *         jz      again
+ *         mov     4(%ebx), %edi
+ *         dec     %eax
+ *         jz      posted
+ *         enqcmds (%esi), %edi
+ *         setz    8(%ebx)
+ *         jmp     done
+ * posted: movdir64b (%esi), %edi
+ * done:   movl    $0, (%ebx)
+ *         jmp     again
+ * gdt:    .quad   0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+ * gdtr:   .word   0x17
+ *         .long   gdt
+ */
+static const uint8_t firmware[] = {
+    0xfa, 0x2e, 0x66, 0x0f, 0x01, 0x16, 0x68, 0xff, 0x0f, 0x20, 0xc0, 0x0c,
+    0x01, 0x0f, 0x22, 0xc0, 0x66, 0xea, 0x18, 0xff, 0xff, 0xff, 0x08, 0x00,
+    0xb8, 0x10, 0x00, 0x00, 0x00, 0x8e, 0xd8, 0x8e, 0xc0, 0xbb, 0x00, 0x00,
+    0x01, 0x00, 0x8d, 0x73, 0x40, 0xf3, 0x90, 0x8b, 0x03, 0x85, 0xc0, 0x74,
+    0xf8, 0x8b, 0x7b, 0x04, 0x48, 0x74, 0x0b, 0xf3, 0x0f, 0x38, 0xf8, 0x3e,
+    0x0f, 0x94, 0x43, 0x08, 0xeb, 0x05, 0x66, 0x0f, 0x38, 0xf8, 0x3e, 0xc7,
+    0x03, 0x00, 0x00, 0x00, 0x00, 0xeb, 0xda, 0x90, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0x9b, 0xcf, 0x00,
+    0xff, 0xff, 0x00, 0x00, 0x00, 0x93, 0xcf, 0x00, 0x17, 0x00, 0x50, 0xff,
+    0xff, 0xff,
+};
+
+#define MAILBOX         0x10000
+#define FIRMWARE_SIZE   0x10000
+#define FIRMWARE_START  0xff00
+
+static char *make_firmware(void)
+{
+    g_autofree uint8_t *image = g_malloc0(FIRMWARE_SIZE);
+    char *path;
+    int fd = g_file_open_tmp("dsa-test-XXXXXX", &path, NULL);
+
+    memcpy(image + FIRMWARE_START, firmware, sizeof(firmware));
+    memcpy(image + 0xfff0, "\xe9\x0d\xff", 3);     /* jmp start */
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(write(fd, image, FIRMWARE_SIZE), ==, FIRMWARE_SIZE);
+    close(fd);
+    return path;
+}
+
+/* Let the CPU write the descriptor; true if the device tells it to retry */
+static bool cpu_store(unsigned op, unsigned wq, unsigned page, Desc d)
+{
+    uint64_t word[8];
+
+    desc_words(&d, word);
+    for (int i = 0; i < 8; i++) {
+        qtest_writeq(qts, MAILBOX + 0x40 + i * 8, word[i]);
+    }
+    qtest_writel(qts, MAILBOX + 4,
+                 BAR2 + wq * DSA_PORTAL_STRIDE + page * DSA_PORTAL_PAGE);
+    qtest_writel(qts, MAILBOX + 8, 0);
+    qtest_writel(qts, MAILBOX, op);
+    for (int i = 0; i < PATIENCE_US / 100; i++) {
+        if (!qtest_readl(qts, MAILBOX)) {
+            return qtest_readl(qts, MAILBOX + 8);
+        }
+        g_usleep(100);
+    }
+    g_assert_not_reached();
+}
+
+static bool movdir64b(unsigned wq, unsigned page, Desc d)
+{
+    return cpu_store(1, wq, page, d);
+}
+
+static bool enqcmds(unsigned wq, unsigned page, Desc d)
+{
+    return cpu_store(2, wq, page, d);
+}
+
+static void test_shared(void)
+{
+    g_autofree char *bios = make_firmware();
+    g_autofree char *args =
+        g_strdup_printf(VTD "-device dsa,addr=4,id=dsa0 -accel tcg "
+                        "-cpu max -bios %s", bios);
+    Desc noop = { .op = DSA_OP_NOOP, .flags = FLAGS };
+
+    dsa_start(args);
+    unlink(bios);
+    vtd_start();
+    qtest_writew(qts, cfg(DSA_PASID_CTRL), R_PASID_CTRL_EN_MASK);
+    qtest_memset(qts, PAGE_A, 0, 0x1000);
+    qtest_memset(qts, PAGE_B, 0, 0x1000);
+    set_group(0, 3, 1);
+    set_wq(0, 8, R_WQCFG2_PASID_EN_MASK);
+    wr32(wqcfg(0, 1), 3);
+    set_wq(1, 8, DEDICATED | R_WQCFG2_PASID_EN_MASK |
+                 PASID_A << R_WQCFG2_PASID_SHIFT);
+    g_assert_cmphex(cmd(DSA_CMD_ENABLE_DEVICE, 0), ==, 0);
+
+    /* Not enabled: to be retried, and no error */
+    g_assert_true(enqcmds(0, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(rd64(A_SWERR0), ==, 0);
+    g_assert_cmphex(cmd(DSA_CMD_ENABLE_WQ, 0), ==, 0);
+    g_assert_cmphex(cmd(DSA_CMD_ENABLE_WQ, 1), ==, 0);
+
+    /* Each descriptor acts in the address space of its own PASID */
+    noop.cr = IOVA;
+    noop.w0 = PASID_A;
+    g_assert_false(enqcmds(0, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(wait_status(PAGE_A), ==, DSA_COMP_SUCCESS);
+    g_assert_cmphex(status(PAGE_B), ==, 0);
+    noop.w0 = PASID_B;
+    noop.cr = IOVA + 0x20;
+    g_assert_false(enqcmds(0, DSA_PORTAL_UNLIMITED, noop));
+    g_assert_cmphex(wait_status(PAGE_B + 0x20), ==, DSA_COMP_SUCCESS);
+    g_assert_cmphex(status(PAGE_A + 0x20), ==, 0);
+
+    /* Privileged mode is off */
+    noop.w0 = PASID_A | 1u << R_DESC0_PRIV_SHIFT;
+    noop.cr = IOVA + 0x40;
+    g_assert_false(enqcmds(0, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(wait_status(PAGE_A + 0x40), ==, DSA_COMP_PRIV_BAD);
+    qtest_writew(qts, cfg(DSA_PASID_CTRL),
+                 R_PASID_CTRL_EN_MASK | R_PASID_CTRL_PRIV_EN_MASK);
+    noop.cr = IOVA + 0x60;
+    g_assert_false(enqcmds(0, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(wait_status(PAGE_A + 0x60), ==, DSA_COMP_SUCCESS);
+
+    /* Dedicated WQs take what is posted, shared ones what is deferrable */
+    noop.cr = IOVA + 0x80;
+    g_assert_false(movdir64b(1, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(wait_status(PAGE_A + 0x80), ==, DSA_COMP_SUCCESS);
+    g_assert_cmphex(rd64(A_SWERR0), ==, 0);
+    g_assert_true(enqcmds(1, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(FIELD_EX64(rd64(A_SWERR0), SWERR0, ERROR), ==,
+                    DSA_ERR_WQ_MODE);
+    g_assert_cmpuint(FIELD_EX64(rd64(A_SWERR0), SWERR0, WQ_IDX), ==, 1);
+    ack_swerr();
+    g_assert_false(movdir64b(0, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(FIELD_EX64(rd64(A_SWERR0), SWERR0, ERROR), ==,
+                    DSA_ERR_WQ_MODE);
+    ack_swerr();
+    g_assert_cmphex(cmd(DSA_CMD_DRAIN_ALL, 0), ==, 0);
+
+    /*
+     * One in the engine; then the limited portal takes as many as the
+     * threshold says, the unlimited one up to the size.
+     */
+    set_latency(3600ull * 1000 * 1000 * 1000);
+    noop.cr = IOVA + 0xa0;
+    for (int i = 0; i < 14; i++) {
+        unsigned page = i < 5 ? DSA_PORTAL_LIMITED : DSA_PORTAL_UNLIMITED;
+
+        noop.w0 = i % 2 ? PASID_A : PASID_B;
+        g_assert_cmpint(enqcmds(0, page, noop), ==, i == 4 || i > 9);
+        settle();
+    }
+    g_assert_cmpuint(occupancy(0), ==, 8);
+    g_assert_true(enqcmds(0, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmpuint(FIELD_EX64(rd64(A_SWERR0), SWERR0, VALID), ==, 0);
+
+    /* i = 1, 3, 5, 7, 9 are PASID A's; 0 is in the engine */
+    g_assert_cmphex(cmd(DSA_CMD_ABORT_PASID, PASID_A), ==, 0);
+    g_assert_cmpuint(occupancy(0), ==, 3);
+    set_latency(0);
+    g_assert_cmphex(cmd(DSA_CMD_ABORT_PASID, PASID_B), ==, 0);
+    g_assert_cmpuint(occupancy(0), ==, 0);
+    g_assert_cmphex(status(PAGE_A + 0xa0) | status(PAGE_B + 0xa0), ==, 0);
+    noop.w0 = PASID_B;
+    g_assert_false(enqcmds(0, DSA_PORTAL_LIMITED, noop));
+    g_assert_cmphex(wait_status(PAGE_B + 0xa0), ==, DSA_COMP_SUCCESS);
+    dsa_stop();
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -1736,6 +1937,7 @@ int main(int argc, char **argv)
         { "/dsa/flr", test_flr },
         { "/dsa/pasid/data", test_pasid },
         { "/dsa/pasid/commands", test_pasid_commands },
+        { "/dsa/pasid/shared", test_shared },
     };
 
     g_test_init(&argc, &argv, NULL);
