@@ -94,9 +94,10 @@ enum mdev_pasid_stop {
  *	A write of 64 aligned bytes, as from MOVDIR64B, arrives as eight calls in
  *	ascending order with nothing between them.
  * @portal: physical address of the page that backs page @page of BAR @bar, or 0
- *	if it must not be touched now.  Only asked for pages in &mdev_pasid_bar.portals
- *	and only while DMA is started.  The driver calls mdev_pasid_unmap_portals()
- *	before an address it has told becomes invalid for another reason than @dma_stop.
+ *	if it must not be touched now: what the user stores is dropped then.  Only asked
+ *	for pages in &mdev_pasid_bar.portals and only while DMA is started.  The driver
+ *	calls mdev_pasid_unmap_portals() when the answer changes for another reason than
+ *	@dma_start and @dma_stop, before an address that it has told becomes invalid.
  */
 struct mdev_pasid_ops {
 	int (*create)(struct mdev_pasid_vdev *vdev);
@@ -184,6 +185,7 @@ struct mdev_pasid_bar {
  * @open: the vdev is bound
  * @translated: the PASID has a translation
  * @dma: dma_start() was called
+ * @sink: what backs the portal pages of an attached vdev whose hardware must not be touched
  * @irq_lock: protects @trigger, @err_trigger and @req_trigger; taken in interrupts
  * @trigger: an eventfd for each vector, or NULL
  * @err_trigger: eventfd for VFIO_PCI_ERR_IRQ_INDEX
@@ -209,6 +211,7 @@ struct mdev_pasid_vdev {
 	bool open;
 	bool translated;
 	bool dma;
+	struct page *sink;
 
 	spinlock_t irq_lock;	/* see above */
 	struct eventfd_ctx *trigger[MDEV_PASID_MAX_VECTORS];

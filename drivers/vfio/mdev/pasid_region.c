@@ -187,20 +187,43 @@ void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev)
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_unmap_portals, MDEV_PASID);
 
+/*
+ * What backs a portal page now. While the vdev is attached, its user decides
+ * whether the hardware runs, and hardware that does not run drops what is stored to a
+ * portal. So does the sink. A fault would be worse than that: KVM makes it
+ * the end of the whole virtual machine.
+ */
+static unsigned long portal_pfn(struct mdev_pasid_vdev *vdev, unsigned int bar,
+				unsigned long page)
+{
+	phys_addr_t addr = 0;
+
+	if (!vdev->translated || !(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY) ||
+	    !(vdev->bar[bar].portals & BIT(page)))
+		return 0;
+
+	if (vdev->dma)
+		addr = vdev_ops(vdev)->portal(vdev, bar, page);
+	if (addr)
+		return PHYS_PFN(addr);
+
+	if (!vdev->sink)
+		vdev->sink = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	return vdev->sink ? page_to_pfn(vdev->sink) : 0;
+}
+
 static vm_fault_t portal_fault(struct vm_fault *vmf)
 {
 	struct mdev_pasid_vdev *vdev = vmf->vma->vm_private_data;
 	unsigned int bar = vmf->pgoff >> (MDEV_PASID_OFFSET_SHIFT - PAGE_SHIFT);
 	unsigned long page = vmf->pgoff & (MDEV_PASID_OFFSET_MASK >> PAGE_SHIFT);
 	vm_fault_t ret = VM_FAULT_SIGBUS;
-	phys_addr_t addr = 0;
+	unsigned long pfn;
 
 	mutex_lock(&vdev->lock);
-	if (vdev->dma && (mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY) &&
-	    (vdev->bar[bar].portals & BIT(page)))
-		addr = vdev_ops(vdev)->portal(vdev, bar, page);
-	if (addr)
-		ret = vmf_insert_pfn(vmf->vma, vmf->address, PHYS_PFN(addr));
+	pfn = portal_pfn(vdev, bar, page);
+	if (pfn)
+		ret = vmf_insert_pfn(vmf->vma, vmf->address, pfn);
 	mutex_unlock(&vdev->lock);
 	return ret;
 }

@@ -29,6 +29,8 @@ void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop ho
 	if (dma) {
 		ret = vdev_ops(vdev)->dma_start(vdev);
 		vdev->dma = !ret;
+		/* What was dropped until now is to reach the hardware */
+		mdev_pasid_unmap_portals(vdev);
 		if (ret)
 			mdev_pasid_refuse(vdev,
 					  "DMA stays off: the hardware of %s did not start (error %d); reset the vdev",
@@ -62,6 +64,8 @@ static void mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool transla
 	mutex_lock(&vdev->lock);
 	vdev->translated = translated;
 	mdev_pasid_update_dma(vdev, how);
+	if (!translated)
+		mdev_pasid_unmap_portals(vdev);
 	mutex_unlock(&vdev->lock);
 }
 
@@ -74,6 +78,7 @@ void mdev_pasid_reset(struct mdev_pasid_vdev *vdev)
 	lockdep_assert_held(&vdev->lock);
 
 	mdev_pasid_config_reset(vdev);
+	mdev_pasid_unmap_portals(vdev);
 	mdev_pasid_update_dma(vdev, MDEV_PASID_ABORT);
 	vdev_ops(vdev)->reset(vdev);
 }
@@ -176,6 +181,10 @@ static void mdev_pasid_close_device(struct vfio_device *vfio)
 	if (vdev_ops(vdev)->close)
 		vdev_ops(vdev)->close(vdev);
 	vdev->open = false;
+	/* A mapping keeps the file open, so none is left that has the sink */
+	if (vdev->sink)
+		__free_page(vdev->sink);
+	vdev->sink = NULL;
 	mutex_unlock(&vdev->lock);
 
 	mdev_pasid_clear_irqs(vdev);
