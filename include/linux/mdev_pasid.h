@@ -171,8 +171,8 @@ struct mdev_pasid_bar {
  * @pasid: its PASID on the PF, from create to destroy
  * @bar: its BARs, set in create
  * @lock: serialises callbacks, and protects everything below that is not
- *	marked otherwise; that is the core's own.  User memory is never touched with it held, since the fault
- *	handler takes it under mmap_lock.
+ *	marked otherwise; that is the core's own.  User memory is never touched with it
+ *	held, since the fault handler takes it under mmap_lock.
  * @config: config space as the user sees it
  * @config_wmask: bits of @config that the user can write
  * @config_reset: what @config is after a reset
