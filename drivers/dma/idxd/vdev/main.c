@@ -79,6 +79,8 @@ int vdev_hw_start(struct idxd_vdev *v)
 		return ret;
 	}
 	v->hw_on = true;
+	/* What was dropped until now is to reach the WQ */
+	mdev_pasid_unmap_portals(&v->core);
 	return 0;
 }
 
@@ -711,10 +713,14 @@ static void vdev_wq_remove(struct idxd_dev *idxd_dev)
 	idxd_wq_set_private(wq, NULL);
 	mutex_lock(&wq->wq_lock);
 	/* The portal is not mapped if the device has halted, and the WQ is reset then */
-	if (wq->portal)
+	if (wq->portal) {
+		/* idxd gave the WQ with its hardware enabled, and wants it back so */
+		if (idxd_wq_hw_start(wq, IOMMU_PASID_INVALID))
+			dev_warn(wq_confdev(wq), "not given back clean: the device refused\n");
 		idxd_drv_disable_wq(wq);
-	else
+	} else {
 		percpu_ref_exit(&wq->wq_active);
+	}
 	wq->type = IDXD_WQT_NONE;
 	mutex_unlock(&wq->wq_lock);
 	kfree(w);

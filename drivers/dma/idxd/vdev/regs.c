@@ -287,54 +287,44 @@ static u32 enable_wq(struct idxd_vdev *v, u32 id)
 	return IDXD_CMDSTS_SUCCESS;
 }
 
-/* Commands on what the WQ holds; it is idle unless it runs. */
-static u32 wait_for_wq(struct idxd_vdev *v, bool abort)
+/* What the WQ holds; it holds nothing unless it runs. */
+static u32 wq_drain(struct idxd_vdev *v)
 {
-	int ret;
-
-	if (!v->dev_enabled)
-		return IDXD_CMDSTS_ERR_DEV_NOT_EN;
-	if (!v->hw_on)
-		return IDXD_CMDSTS_SUCCESS;
-	ret = abort ? idxd_wq_hw_abort(v->wq) : idxd_wq_hw_drain(v->wq);
-	return ret ? IDXD_CMDSTS_HW_ERR : IDXD_CMDSTS_SUCCESS;
+	return v->hw_on && idxd_wq_hw_drain(v->wq) ? IDXD_CMDSTS_HW_ERR : IDXD_CMDSTS_SUCCESS;
 }
 
-static u32 disable_wq(struct idxd_vdev *v, bool abort)
+static u32 wq_abort(struct idxd_vdev *v)
 {
-	if (!v->dev_enabled)
-		return IDXD_CMDSTS_ERR_DEV_NOT_EN;
-	vdev_hw_stop(v, abort);
+	return v->hw_on && idxd_wq_hw_abort(v->wq) ? IDXD_CMDSTS_HW_ERR : IDXD_CMDSTS_SUCCESS;
+}
+
+static u32 disable_wq(struct idxd_vdev *v, bool reset)
+{
+	vdev_hw_stop(v, reset);
 	vdev_portal_reset(v);
 	v->wq_enabled = false;
-	return IDXD_CMDSTS_SUCCESS;
-}
-
-static u32 reset_wq(struct idxd_vdev *v)
-{
-	u32 status = disable_wq(v, true);
-
-	/* All else in WQCFG is read-only, and survives */
-	if (status == IDXD_CMDSTS_SUCCESS)
+	/* All else in WQCFG is read-only, and survives a reset */
+	if (reset)
 		*reg32(v, VDEV_WQCFG_DW(WQCFG_PASID_IDX)) &= ~WQCFG_DW2_PASID;
-	return status;
+	return IDXD_CMDSTS_SUCCESS;
 }
 
 /* Commands on running WQs name them by a bit in a block of 16. */
 static u32 wq_cmd(struct idxd_vdev *v, enum idxd_cmd cmd, u32 operand)
 {
-	if (operand & ~BIT(0))
+	if (operand != BIT(0))
 		return IDXD_CMDSTS_INVAL_WQIDX;
-	if (!operand)
-		return v->dev_enabled ? IDXD_CMDSTS_SUCCESS : IDXD_CMDSTS_ERR_DEV_NOT_EN;
+	/* Stands for a WQ that is not enabled, too */
+	if (!v->wq_enabled)
+		return IDXD_CMDSTS_ERR_DEV_NOT_EN;
 
 	switch (cmd) {
-	case IDXD_CMD_DISABLE_WQ:
-		return disable_wq(v, false);
-	case IDXD_CMD_RESET_WQ:
-		return reset_wq(v);
+	case IDXD_CMD_DRAIN_WQ:
+		return wq_drain(v);
+	case IDXD_CMD_ABORT_WQ:
+		return wq_abort(v);
 	default:
-		return wait_for_wq(v, cmd == IDXD_CMD_ABORT_WQ);
+		return disable_wq(v, cmd == IDXD_CMD_RESET_WQ);
 	}
 }
 
@@ -383,16 +373,16 @@ static u32 run_command(struct idxd_vdev *v, union idxd_command_reg cmd)
 	case IDXD_CMD_RESET_WQ:
 		return wq_cmd(v, cmd.cmd, cmd.operand);
 	case IDXD_CMD_DRAIN_ALL:
-		return wait_for_wq(v, false);
+		return wq_drain(v);
 	case IDXD_CMD_ABORT_ALL:
-		return wait_for_wq(v, true);
+		return wq_abort(v);
 	case IDXD_CMD_DRAIN_PASID:
 	case IDXD_CMD_ABORT_PASID:
 		/*
 		 * No descriptor has the PASID that is named here.  To abort the others
 		 * would be wrong; that they are complete is no less than what is asked for.
 		 */
-		return wait_for_wq(v, false);
+		return wq_drain(v);
 	case IDXD_CMD_REQUEST_INT_HANDLE:
 		return request_int_handle(v, cmd.operand);
 	case IDXD_CMD_RELEASE_INT_HANDLE:
