@@ -1472,6 +1472,67 @@ static void test_arbitration(void)
     dsa_stop();
 }
 
+/*
+ * Whatever a guest writes, in whatever order: the device stays in one piece,
+ * and works again after a reset.
+ */
+static void test_nonsense(void)
+{
+    static const uint8_t op[] = { 0, 1, 2, 3, 4, 5, 6, 9, 0x10, 0x11, 0x20 };
+    static const uint64_t addr[] = { SRC, DST, LIST_AREA, HOLE, BAR0, BAR2,
+                                     0xfee00000, 0x7ffffff, -64ull, 1 };
+    GRand *rand = g_rand_new_with_seed(4711);
+
+    dsa_start_enabled("-device dsa,addr=4,int-handles=on");
+    /* A list that contains anything */
+    g_free(fill(LIST_AREA, 42, 0x1000));
+    for (int i = 0; i < 5000; i++) {
+        uint32_t r = g_rand_int(rand);
+        Desc d;
+
+        switch (g_rand_int_range(rand, 0, 8)) {
+        case 0:
+            wr32(g_rand_int_range(rand, 0, 0xa00) & ~3, r);
+            break;
+        case 1:
+            wr64(g_rand_int_range(rand, 0, 0xa00) & ~7, (uint64_t)r << 16 | r);
+            break;
+        case 2:
+            cmd_start(r % 16, g_rand_int(rand) >> r / 16 % 32, r >> 31);
+            break;
+        case 3:
+            for (int wq = 0; wq < 3; wq++) {
+                set_wq(wq, 16, DEDICATED | PRIO(r % 16));
+            }
+            cmd_start(r & 1 ? DSA_CMD_ENABLE_WQ : DSA_CMD_ENABLE_DEVICE,
+                      r % 3, false);
+            break;
+        default:
+            d = (Desc) {
+                .op = op[r % ARRAY_SIZE(op)],
+                .flags = g_rand_int(rand) & g_rand_int(rand) & 0xffffff,
+                .cr = r & 0x100 ? CR(0) : addr[r >> 4 & 7],
+                .src = addr[g_rand_int_range(rand, 0, ARRAY_SIZE(addr))],
+                .dst = addr[g_rand_int_range(rand, 0, ARRAY_SIZE(addr))],
+                .w5 = r & 0x200 ? addr[r >> 10 & 7] : 0,
+                .size = g_rand_int(rand) >> (r >> 12 & 31),
+                .handle = r >> 20,
+            };
+            post(r >> 8 & 3, r >> 5 & 1, d);
+        }
+    }
+    g_rand_free(rand);
+    cmd_wait();
+    g_assert_cmphex(cmd(DSA_CMD_RESET_DEVICE, 0), ==, 0);
+    set_group(0, 1, 1);
+    set_wq(0, 16, DEDICATED);
+    g_assert_cmphex(cmd(DSA_CMD_ENABLE_DEVICE, 0), ==, 0);
+    g_assert_cmphex(cmd(DSA_CMD_ENABLE_WQ, 0), ==, 0);
+    qtest_memset(qts, CR(0), 0, DSA_CR_SIZE);
+    g_assert_cmphex(RUN(.op = DSA_OP_NOOP), ==, DSA_COMP_SUCCESS);
+    dsa_stop();
+}
+
 static void test_flr(void)
 {
     dsa_start_enabled(SLOW);
@@ -1506,6 +1567,7 @@ static void test_flr(void)
 #define PASID_B         0x12345
 #define PAGE_A          0x05000000ull
 #define PAGE_B          0x05100000ull
+#define PAGE_RID        0x05200000ull
 #define VTD             "-machine kernel-irqchip=split -device intel-iommu," \
                         "x-scalable-mode=on,x-flts=off,x-pasid-mode=on,"    \
                         "aw-bits=48 "
@@ -1531,33 +1593,36 @@ static uint64_t below(uint64_t base, unsigned index, uint64_t bits)
     return entry & ~0xfffull;
 }
 
-/* Second-stage tables of four levels that map IOVA to 16 pages */
+static void map(uint64_t base, uint64_t iova, uint64_t page)
+{
+    for (int shift = 39; shift > 12; shift -= 9) {
+        base = below(base, iova >> shift & 0x1ff, 3);
+    }
+    qtest_writeq(qts, base + (iova >> 12 & 0x1ff) * 8, page | 3);
+}
+
+/* Second-stage tables of four levels that map 16 pages at IOVA */
 static uint64_t second_stage(uint64_t page)
 {
-    uint64_t pgd = table(), base = pgd;
+    uint64_t pgd = table();
 
-    for (int shift = 39; shift > 12; shift -= 9) {
-        base = below(base, IOVA >> shift & 0x1ff, 3);
-    }
     for (int i = 0; i < 16; i++) {
-        qtest_writeq(qts, base + (IOVA >> 12 & 0x1ff) * 8 + i * 8,
-                     (page + i * 0x1000) | 3);
+        map(pgd, IOVA + i * 0x1000, page + i * 0x1000);
     }
     return pgd;
 }
 
-/* @pgd: second-stage tables, or 0 for pass-through */
 static void set_pasid(uint64_t dir, uint32_t pasid, uint64_t pgd, unsigned did)
 {
     uint64_t entry = below(dir, pasid >> 6, 1) + (pasid & 0x3f) * 64;
 
     qtest_writeq(qts, entry + 8, did);
-    qtest_writeq(qts, entry, pgd | (pgd ? 2 : 4) << 6 | 2 << 2 | 1);
+    qtest_writeq(qts, entry, pgd | 2 << 6 | 2 << 2 | 1);
 }
 
 static void vtd_start(void)
 {
-    uint64_t root, context, dir;
+    uint64_t root, context, dir, rid;
 
     tables = TABLES;
     root = table();
@@ -1569,7 +1634,10 @@ static void vtd_start(void)
     }
     /* Context entry of 32 bytes, for 2^(7 + 7) directory entries */
     qtest_writeq(qts, context + DEVFN * 32, dir | 7 << 9 | 1 << 3 | 1);
-    set_pasid(dir, 0, 0, 1);        /* requests without PASID: interrupts */
+    /* Requests without PASID, as interrupts are */
+    rid = second_stage(PAGE_RID);
+    map(rid, MSI_AREA, MSI_AREA);
+    set_pasid(dir, 0, rid, 1);
     set_pasid(dir, PASID_A, second_stage(PAGE_A), 2);
     set_pasid(dir, PASID_B, second_stage(PAGE_B), 3);
     qtest_writeq(qts, DMAR + 0x20, root | 1 << 10);
@@ -1581,7 +1649,7 @@ static void vtd_start(void)
 static void test_pasid(void)
 {
     static const uint32_t pasid[] = { PASID_A, PASID_B };
-    static const uint64_t page[] = { PAGE_A, PAGE_B };
+    static const uint64_t page[] = { PAGE_A, PAGE_B, PAGE_RID };
     uint64_t crs = 0;
     Desc d;
 
@@ -1589,27 +1657,28 @@ static void test_pasid(void)
     vtd_start();
     qtest_writew(qts, cfg(DSA_PASID_CTRL), R_PASID_CTRL_EN_MASK);
     wr32(A_GENCFG, R_GENCFG_USER_INT_EN_MASK);
-    set_group(0, 3, 3);
+    set_group(0, 7, 3);
     for (int i = 0; i < 2; i++) {
         set_wq(i, 8, DEDICATED | R_WQCFG2_PASID_EN_MASK |
                      pasid[i] << R_WQCFG2_PASID_SHIFT);
     }
+    set_wq(2, 8, DEDICATED);
     g_assert_cmphex(cmd(DSA_CMD_ENABLE_DEVICE, 0), ==, 0);
-    g_assert_cmphex(cmd(DSA_CMD_ENABLE_WQ, 0), ==, 0);
-    g_assert_cmphex(cmd(DSA_CMD_ENABLE_WQ, 1), ==, 0);
-    qtest_memset(qts, PAGE_A, 0, 0x10000);
-    qtest_memset(qts, PAGE_B, 0, 0x10000);
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmphex(cmd(DSA_CMD_ENABLE_WQ, i), ==, 0);
+        qtest_memset(qts, page[i], 0, 0x10000);
+    }
 
-    /* One address, two places; a PASID in the descriptor means nothing */
-    for (int i = 0; i < 2; i++) {
+    /* One address, three places; a PASID in the descriptor means nothing */
+    for (int i = 0; i < 3; i++) {
         d = (Desc) { .op = DSA_OP_MEMFILL, .flags = FLAGS, .cr = IOVA + crs,
-                     .dst = IOVA + 0x1ffc, .size = 8, .w0 = pasid[!i],
+                     .dst = IOVA + 0x1ffc, .size = 8, .w0 = pasid[i == 0],
                      .src = 0x0101010101010101 * (i + 1) };
         post(i, DSA_PORTAL_LIMITED, d);
         g_assert_cmphex(wait_status(page[i] + crs), ==, DSA_COMP_SUCCESS);
-        assert_filled(page[i] + 0x1ffc, i + 1, 8);
-        assert_filled(page[1] + 0x1ffc, i ? 2 : 0, 8);
-        assert_filled(page[0] + 0x1ffc, 1, 8);
+        for (int j = 0; j < 3; j++) {
+            assert_filled(page[j] + 0x1ffc, j <= i ? j + 1 : 0, 8);
+        }
     }
     crs += DSA_CR_SIZE;
 
@@ -1656,15 +1725,28 @@ static void test_pasid(void)
     g_assert_false(irq(2));
     crs += 2 * DSA_CR_SIZE;
 
-    /* Without PASIDs nothing moves, not even without a PASID */
-    qtest_writew(qts, cfg(DSA_PASID_CTRL), 0);
+    /* Nothing moves without bus mastering, and without PASIDs */
     d = (Desc) { .op = DSA_OP_MEMFILL, .flags = FLAGS, .cr = IOVA + crs,
                  .dst = IOVA + 0x3000, .size = 8, .src = UINT64_MAX };
-    post(0, DSA_PORTAL_LIMITED, d);
-    g_assert_cmphex(cmd(DSA_CMD_DRAIN_PASID, PASID_A), ==, 0);
-    g_assert_cmphex(status(PAGE_A + crs), ==, 0);
-    assert_filled(PAGE_A + 0x3000, 0, 8);
-    g_assert_cmphex(FIELD_EX64(rd64(A_SWERR0), SWERR0, PASID), ==, PASID_A);
+    for (int i = 0; i < 3; i++) {
+        qtest_writew(qts, cfg(PCI_COMMAND), PCI_COMMAND_MEMORY |
+                     (i ? PCI_COMMAND_MASTER : 0));
+        qtest_writew(qts, cfg(DSA_PASID_CTRL), i != 1);
+        post(0, DSA_PORTAL_LIMITED, d);
+        g_assert_cmphex(cmd(DSA_CMD_DRAIN_PASID, PASID_A), ==, 0);
+        if (i == 2) {
+            break;
+        }
+        g_assert_cmphex(status(PAGE_A + crs), ==, 0);
+        assert_filled(PAGE_A + 0x3000, 0, 8);
+        g_assert_cmphex(FIELD_EX64(rd64(A_SWERR0), SWERR0, ERROR), ==,
+                        DSA_COMP_CRA_XLAT);
+        g_assert_cmphex(FIELD_EX64(rd64(A_SWERR0), SWERR0, PASID), ==,
+                        PASID_A);
+        ack_swerr();
+    }
+    g_assert_cmphex(status(PAGE_A + crs), ==, DSA_COMP_SUCCESS);
+    assert_filled(PAGE_A + 0x3000, 0xff, 8);
     dsa_stop();
 }
 
@@ -1935,6 +2017,7 @@ int main(int argc, char **argv)
         { "/dsa/int-handles", test_int_handles },
         { "/dsa/arbitration", test_arbitration },
         { "/dsa/flr", test_flr },
+        { "/dsa/nonsense", test_nonsense },
         { "/dsa/pasid/data", test_pasid },
         { "/dsa/pasid/commands", test_pasid_commands },
         { "/dsa/pasid/shared", test_shared },
