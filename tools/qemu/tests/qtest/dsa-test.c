@@ -1108,6 +1108,12 @@ static void test_swerr(void)
     g_assert_cmphex(rd64(A_SWERR0 + 8) >> 32, ==, DSA_FLAG_RCR);
     ack_swerr();
 
+    submit(2, (Desc) { .op = DSA_OP_MEMFILL, .dst = HOLE + 5, .size = 8 });
+    wait_swerr(DSA_COMP_PAGE_FAULT_NOBOF, 2);
+    g_assert_cmpuint(FIELD_EX64(rd64(A_SWERR0), SWERR0, FAULT_RW), ==, 1);
+    g_assert_cmphex(rd64(A_SWERR0 + 16), ==, HOLE);
+    ack_swerr();
+
     /* Lost submissions */
     submit(5, (Desc) { .op = DSA_OP_NOOP });
     wait_swerr(DSA_ERR_WQ_NOT_ENABLED, 5);

@@ -663,7 +663,9 @@ static void dsa_job_complete(DSAState *s, DSAJob *job)
     if (!(job->flags & DSA_FLAG_CRAV) || job->status == DSA_COMP_CRA_ALIGN) {
         if (job->status != DSA_COMP_SUCCESS &&
             job->status != DSA_COMP_SUCCESS_PRED) {
-            dsa_report_error(s, job->wq, job, job->status, job->fault_addr);
+            /* The direction of a fault has a field of its own there */
+            dsa_report_error(s, job->wq, job, job->status & ~DSA_COMP_WRITE,
+                             job->fault_addr);
         }
     } else if ((job->flags & DSA_FLAG_RCR) || job->status != DSA_COMP_SUCCESS) {
         if (!dsa_write_record(s, job)) {
