@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guests with vdevs, for tools/guest/story and the selftests in selftests/guest.
+
+Runs as root in the lab machine. Host sets up its DSA and undoes everything, Vdev
+is a vdev made by mdevctl, Guest is Debian's QEMU with Debian's kernel in it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import traceback
+import uuid
+
+IMAGE = os.environ.get("GUEST_IMAGE", "/lab/guest")
+QEMU = "/usr/bin/qemu-system-x86_64"
+BOOT_SECONDS = 150
+COMMAND_SECONDS = 120
+
+
+class Failure(Exception):
+    """A check that failed; the text says which and why."""
+
+
+def check(condition, why):
+    if not condition:
+        raise Failure(why)
+
+
+def run(command, ok=True):
+    """Runs a shell command and returns its output without the last newline."""
+    done = subprocess.run(command, shell=True, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if ok and done.returncode:
+        raise Failure(f"{command}: status {done.returncode}: {done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+def read(path):
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read().strip()
+
+
+def write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def wait_until(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, f"{what} did not happen in {seconds} s")
+        time.sleep(0.1)
+
+
+def host_log(text):
+    """Leaves a mark in the kernel log, and returns what gives the log since then."""
+    mark = f"guest: {text} {uuid.uuid4()}"
+    write("/dev/kmsg", mark)
+    return lambda: run("dmesg").split(mark, 1)[-1]
+
+
+class Host:
+    """The lab machine with WQs of dsa0 in the pool for vdevs."""
+
+    def __init__(self, wqs=1, dsa="dsa0"):
+        self.dsa = dsa
+        self.wqs = [f"wq{dsa[3:]}.{i}" for i in range(wqs)]
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        kvm = "kvm-amd" if "svm" in read("/proc/cpuinfo") else "kvm-intel"
+        for module in ("iommufd", "idxd", "idxd_vdev", kvm):
+            if not os.path.exists("/sys/module/" + module.replace("-", "_")):
+                run(f"modprobe {module}")
+        for kind, place in (("debugfs", "/sys/kernel/debug"), ("tracefs", "/sys/kernel/tracing")):
+            if not os.path.ismount(place):
+                run(f"mount -t {kind} {kind} {place}")
+        # Guest memory is pinned, and counts against this limit
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+
+        self.stack.callback(self.disable)
+        run(f"accel-config config-engine {self.dsa}/engine{self.dsa[3:]}.0 --group-id=0")
+        for wq in self.wqs:
+            run(f"accel-config config-wq {self.dsa}/{wq} --group-id=0 --mode=dedicated "
+                f"--wq-size=16 --priority=10 --type=user --name=lent --driver-name=vdev")
+        run(f"accel-config enable-device {self.dsa}")
+        for wq in self.wqs:
+            run(f"accel-config enable-wq {self.dsa}/{wq}")
+        self.pf = os.path.basename(os.path.dirname(
+            os.path.realpath(f"/sys/bus/dsa/devices/{self.dsa}")))
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def disable(self):
+        for name in os.listdir("/sys/bus/dsa/devices"):
+            if name.startswith("wq") and self.state(name) == "enabled":
+                run(f"accel-config disable-wq {self.dsa}/{name}")
+        if self.state(self.dsa) == "enabled":
+            run(f"accel-config disable-device {self.dsa}")
+
+    @staticmethod
+    def state(name):
+        return read(f"/sys/bus/dsa/devices/{name}/state")
+
+    def vdev(self):
+        return self.stack.enter_context(Vdev(self.pf))
+
+    def guest(self, *args, **kwargs):
+        guest = Guest(*args, **kwargs)
+        self.stack.callback(guest.remove)
+        return guest
+
+
+class Vdev:
+    """A vdev that mdevctl has defined and started."""
+
+    def __init__(self, pf):
+        self.pf = pf
+        self.uuid = str(uuid.uuid4())
+        self.path = f"/sys/bus/mdev/devices/{self.uuid}"
+
+    def __enter__(self):
+        run(f"mdevctl define --uuid {self.uuid} --parent {self.pf} --type idxd-1dwq")
+        run(f"mdevctl start --uuid {self.uuid}")
+        return self
+
+    def __exit__(self, *_):
+        if os.path.exists(self.path):
+            run(f"mdevctl stop --uuid {self.uuid}")
+        run(f"mdevctl undefine --uuid {self.uuid}")
+
+    def attr(self, name):
+        return read(f"{self.path}/{name}")
+
+    @property
+    def cdev(self):
+        return "/dev/vfio/devices/" + os.listdir(f"{self.path}/vfio-dev")[0]
+
+    def wait_closed(self, seconds=30):
+        wait_until(lambda: self.attr("pasid/state") == "closed", seconds,
+                   f"{self.uuid} closed")
+
+    @property
+    def interrupts(self):
+        """How often the vector of its WQ fired on the host."""
+        for line in read("/proc/interrupts").splitlines():
+            if self.uuid in line:
+                return sum(int(word) for word in line.split()[1:] if word.isdigit())
+        return 0
+
+
+class Guest:
+    """A virtual machine. Its init takes commands; see init.
+
+    With a user, QEMU runs as that user, who may open neither /dev/iommu nor the vdev:
+    it gets both as file descriptors, as libvirt does it.
+    """
+
+    def __init__(self, *vdevs, memory=256, args=(), append="", user=None, iommufd=True):
+        self.dir = tempfile.mkdtemp(prefix="guest.")
+        self.fds = []
+        self.user = user
+        self.process = self.command = self.qmp_socket = None
+        self.args = [
+            QEMU, "-accel", "kvm", "-cpu", "host", "-M", "q35,hpet=off", "-m", str(memory),
+            "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
+            "-kernel", f"{IMAGE}/vmlinux", "-initrd", f"{IMAGE}/initrd",
+            "-append", f"console=ttyS0 loglevel=4 memmap=4M$128M nokaslr {append}",
+            "-serial", f"file:{self.dir}/console",
+            "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off",
+            "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=command,path={self.dir}/command,server=on,wait=off",
+            "-device", "virtserialport,chardev=command,name=command",
+        ]
+        if iommufd:
+            self.args += ["-object", "iommufd,id=iommufd0" + self.passed("/dev/iommu")]
+        for nr, vdev in enumerate(vdevs):
+            where = self.passed(vdev.cdev) or f",sysfsdev={vdev.path}"
+            self.args += ["-device", f"vfio-pci,id=dsa{nr}{where}" +
+                          (",iommufd=iommufd0" if iommufd else "")]
+        self.args += args
+
+    def passed(self, path):
+        """Opens a file that the user gets as a descriptor."""
+        if not self.user:
+            return ""
+        self.fds.append(os.open(path, os.O_RDWR))
+        return f",fd={self.fds[-1]}"
+
+    def remove(self):
+        self.kill()
+        shutil.rmtree(self.dir)
+
+    def launch(self):
+        """Starts the process, without waiting for anything."""
+        kwargs = {}
+        if self.user:
+            os.chmod(self.dir, 0o777)
+            os.chmod("/dev/kvm", 0o666)
+            kwargs = {"user": self.user, "group": "nogroup", "extra_groups": []}
+        with open(f"{self.dir}/qemu", "wb") as log:
+            self.process = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, pass_fds=self.fds, **kwargs)
+        while self.fds:
+            os.close(self.fds.pop())
+
+    def start(self):
+        self.launch()
+        self.command = self.connect("command")
+        self.qmp_socket = self.connect("qmp")
+        self.qmp_file = self.qmp_socket.makefile("r")
+        self.events = []
+        self.qmp_answer()
+        self.qmp("qmp_capabilities")
+        self.wait_ready()
+        return self
+
+    def connect(self, name):
+        connection = socket.socket(socket.AF_UNIX)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                connection.connect(f"{self.dir}/{name}")
+                return connection
+            except OSError:
+                self.check_alive()
+                check(time.monotonic() < end, f"QEMU does not listen: {self.qemu_log()}")
+                time.sleep(0.1)
+
+    def qemu_log(self):
+        return read(f"{self.dir}/qemu")
+
+    def console(self):
+        return read(f"{self.dir}/console")
+
+    def check_alive(self):
+        check(self.process.poll() is None,
+              f"QEMU ended with {self.process.returncode}: {self.qemu_log()}")
+
+    def wait_for(self, mark, seconds):
+        """Lines that the guest sends up to one that starts with the mark, and its rest."""
+        lines = []
+        line = b""
+        end = time.monotonic() + seconds
+        while True:
+            self.command.settimeout(1)
+            try:
+                byte = self.command.recv(1)
+                check(byte, f"QEMU ended: {self.qemu_log()}")
+            except TimeoutError:
+                self.check_alive()
+                check(time.monotonic() < end,
+                      f"the guest did not answer in {seconds} s; it said:\n" +
+                      "\n".join(lines[-10:]) + f"\nconsole:\n{self.console()[-1500:]}")
+                continue
+            if byte != b"\n":
+                line += byte
+                continue
+            text = line.decode(errors="replace").rstrip("\r")
+            line = b""
+            if text.startswith(mark):
+                return lines, text[len(mark):].strip()
+            lines.append(text)
+
+    def wait_ready(self, seconds=BOOT_SECONDS):
+        self.wait_for("@ready", seconds)
+
+    def send(self, command):
+        self.command.sendall(command.encode() + b"\n")
+
+    def run(self, command, ok=True, seconds=COMMAND_SECONDS):
+        """Runs a shell command in the guest and returns its output."""
+        self.send(command)
+        lines, status = self.wait_for("@exit ", seconds)
+        output = "\n".join(lines)
+        if ok:
+            check(status == "0", f"in the guest: {command}: status {status}: {output}")
+        return output
+
+    def qmp_answer(self):
+        while True:
+            answer = json.loads(self.qmp_file.readline() or '{"error": "QEMU ended"}')
+            if "event" not in answer:
+                return answer
+            self.events.append(answer)
+
+    def qmp(self, command, **arguments):
+        self.qmp_socket.settimeout(60)
+        self.qmp_socket.sendall(json.dumps({"execute": command,
+                                            "arguments": arguments}).encode() + b"\n")
+        answer = self.qmp_answer()
+        check("return" in answer, f"QEMU refuses {command}: {answer.get('error')}")
+        return answer["return"]
+
+    def kill(self):
+        """kill -9, which is also how a guest ends that is not asked."""
+        if self.process:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            for connection in (self.command, self.qmp_socket):
+                if connection:
+                    connection.close()
+            self.process = self.command = self.qmp_socket = None
+
+    # --- what the guest does with its DSA ---
+
+    def load_driver(self):
+        self.run("insmod /lib/idxd_bus.ko; insmod /lib/idxd.ko")
+        self.run("[ $(cat /sys/bus/dsa/devices/dsa0/state) = enabled ]")
+
+    def enable_wq(self):
+        self.run("accel-config config-wq dsa0/wq0.0 --type=kernel --name=guest "
+                 "--driver-name=dmaengine")
+        self.run("accel-config enable-wq dsa0/wq0.0")
+
+    def use_dsa(self):
+        self.load_driver()
+        self.enable_wq()
+
+    def dmatest(self, iterations=1000, size=4096):
+        """Verified copies by the guest's dmaengine: how many, failures, per second."""
+        self.run("dmesg -c >/dev/null")
+        self.run(f"insmod /lib/dmatest.ko iterations={iterations} test_buf_size={size} "
+                 "timeout=20000 run=1 wait=1", seconds=300)
+        log = self.run("dmesg; rmmod dmatest")
+        summary = re.search(r"summary (\d+) tests, (\d+) failures ([\d.]+) iops", log)
+        check(summary, f"dmatest has no summary: {log}")
+        return int(summary[1]), int(summary[2]), float(summary[3])
+
+    def submit(self, arguments="", ok=True, seconds=COMMAND_SECONDS):
+        """Runs "submit"; returns what it prints as a dictionary of numbers."""
+        return parse_submit(self.run(f"submit {arguments}", ok, seconds))
+
+    @property
+    def interrupts(self):
+        """Completion interrupts that the guest's idxd took."""
+        return sum(int(line.split()[1]) for line in self.run("cat /proc/interrupts").splitlines()
+                   if "idxd-portal" in line)
+
+    def dsa_address(self):
+        """Where its DSA is on the PCI bus."""
+        return self.run("basename $(readlink -f /sys/bus/dsa/devices/dsa0/..)")
+
+    def portal_range(self):
+        """Guest-physical range of BAR2."""
+        line = self.run(f"cat /sys/bus/pci/devices/{self.dsa_address()}/resource").splitlines()[2]
+        first, last = (int(word, 16) for word in line.split()[:2])
+        return first, last + 1
+
+
+def parse_submit(text):
+    numbers = {key: int(value, 0) for key, value in re.findall(r"(\w+)=(\w+)", text)}
+    check("submitted" in numbers, f"submit said: {text}")
+    return numbers
+
+
+class Exits:
+    """Counts VM exits between enter and exit, by KVM's tracepoints and counters.
+
+    traps: nested page faults in a range of guest-physical addresses
+    mmio: returns to the VMM for MMIO, wherever it is
+    total: all
+    """
+
+    EVENTS = {
+        "kvm_page_fault": "fault_address >= {first:#x} && fault_address < {end:#x}",
+        # KVM_EXIT_MMIO
+        "kvm_userspace_exit": "reason == 6",
+    }
+
+    def __init__(self, first, end):
+        self.first, self.end = first, end
+        self.tracing = "/sys/kernel/tracing/instances/guest"
+
+    def __enter__(self):
+        os.mkdir(self.tracing)
+        for event, filter_text in self.EVENTS.items():
+            write(f"{self.tracing}/events/kvm/{event}/filter",
+                  filter_text.format(first=self.first, end=self.end))
+            write(f"{self.tracing}/events/kvm/{event}/enable", "1")
+        self.total = int(read("/sys/kernel/debug/kvm/exits"))
+        return self
+
+    def __exit__(self, *_):
+        self.total = int(read("/sys/kernel/debug/kvm/exits")) - self.total
+        write(f"{self.tracing}/events/enable", "0")
+        trace = read(f"{self.tracing}/trace")
+        os.rmdir(self.tracing)
+        check("LOST" not in trace, "the trace buffer is too small")
+        self.traps = trace.count(" kvm_page_fault: ")
+        self.mmio = trace.count(" kvm_userspace_exit: ")
+
+
+def run_tests(*tests):
+    """Runs functions as TAP tests, named by the first line of their doc strings."""
+    print("TAP version 13", f"1..{len(tests)}", sep="\n", flush=True)
+    failed = 0
+    for nr, test in enumerate(tests, 1):
+        begin = time.monotonic()
+        try:
+            test()
+            word = "ok"
+        except Exception:  # whatever it is, the next test says more
+            word = "not ok"
+            failed += 1
+            print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
+        name = (test.__doc__ or test.__name__).splitlines()[0].rstrip(".")
+        print(f"# {time.monotonic() - begin:.1f} s\n{word} {nr} {name}", flush=True)
+    return 1 if failed else 0
