@@ -80,7 +80,7 @@ TEST_F(data, memmove)
 		if (i == 63) {
 			len = 1 << 20;
 			src = SRC + 1;
-			dst = DST + 3;
+			dst = DST + 4099;
 		}
 		desc = dsa_desc_move(self->mem, i, src, dst, len);
 		dsa_fill(va + src, len, i);

@@ -28,17 +28,24 @@ ok() {
 
 note() { sed 's/^/# /'; }
 
-# configure WQ DRIVER TYPE: what accel-config does, and enables the WQ.
+# configure WQ DRIVER TYPE: sets up a WQ and enables it. idxd takes size and group
+# only while the device is disabled, so all WQs get them then. A WQ that is disabled
+# counts as shared, which idxd refuses without ENQCMD, so all are set to dedicated.
 configure() {
-	local wq=wq${dsa#dsa}.$1 attr
-	for attr in mode=dedicated "type=$3" "name=$2$1" "driver_name=$2" size=16 group_id=0 \
-		priority=10; do
-		echo "${attr#*=}" >"$devices/$wq/${attr%%=*}" || return
+	local wq=wq${dsa#dsa}.$1 attr other
+	for other in "$devices/wq${dsa#dsa}".*; do
+		[[ $(<"$other/state") == enabled ]] || echo dedicated >"$other/mode" || return
 	done
 	if [[ $(<"$devices/$dsa/state") != enabled ]]; then
+		for other in "$devices/wq${dsa#dsa}".*; do
+			{ echo 16 >"$other/size" && echo 0 >"$other/group_id"; } || return
+		done
 		echo 0 >"$devices/engine${dsa#dsa}.0/group_id" || return
 		echo "$dsa" >"$drivers/idxd/bind" || return
 	fi
+	for attr in "type=$3" "name=$2$1" "driver_name=$2" priority=10; do
+		echo "${attr#*=}" >"$devices/$wq/${attr%%=*}" || return
+	done
 	echo "$wq" >"$drivers/$2/bind"
 	[[ $(<"$devices/$wq/state") == enabled ]]
 }

@@ -313,12 +313,27 @@ TEST_F(iso, after_detach)
 	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 9));
 }
 
-/* Bus mastering off is no DMA, as for any PCI device. */
+/*
+ * Bus mastering off is no DMA, as for any PCI device. A guest can do that, and its
+ * stores to the portal must not kill its VMM: they go nowhere.
+ */
 TEST_F(iso, bus_master_off)
 {
+	struct dsa_hw_desc desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
+
 	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 1));
 	ASSERT_EQ(0, dsa_set_command(self->dsa, PCI_COMMAND_MEMORY));
 	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
+	EXPECT_FALSE(submit_faults(self->dsa, &desc));
+	ASSERT_EQ(0, dsa_start(self->dsa));
+	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 3));
+	/* Nor with the WQ or the device disabled. */
+	ASSERT_EQ(0, dsa_cmd(self->dsa, CMD_DISABLE_WQ, WQ0));
+	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
+	EXPECT_FALSE(submit_faults(self->dsa, &desc));
+	ASSERT_EQ(0, dsa_cmd(self->dsa, CMD_DISABLE_DEVICE, 0));
+	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
+	EXPECT_FALSE(submit_faults(self->dsa, &desc));
 	ASSERT_EQ(0, dsa_start(self->dsa));
 	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
 }

@@ -37,18 +37,58 @@ static void wq_name(const struct dsa_pool *pool, unsigned int wq, char *name, si
 	snprintf(name, size, "wq%s.%u", pool->dsa + strlen("dsa"), wq);
 }
 
+/*
+ * idxd lets size and group of a WQ be set only while the device is disabled, so
+ * all WQs get them now, whatever they will be used for.
+ */
+static int device_enable(const struct dsa_pool *pool)
+{
+	char name[32], size[8];
+	unsigned int wq;
+	int ret = 0;
+
+	snprintf(size, sizeof(size), "%d", DSA_WQ_SIZE);
+	for (wq = 0; !ret; wq++) {
+		wq_name(pool, wq, name, sizeof(name));
+		if (!path_exists(DSA_DEVICES "/%s", name))
+			break;
+		ret = sysfs_write(size, DSA_DEVICES "/%s/size", name);
+		if (!ret)
+			ret = sysfs_write("0", DSA_DEVICES "/%s/group_id", name);
+	}
+	if (!ret)
+		ret = sysfs_write("0", DSA_DEVICES "/engine%s.0/group_id",
+				  pool->dsa + strlen("dsa"));
+	return ret ?: sysfs_write(pool->dsa, DSA_DRIVERS "/idxd/bind");
+}
+
+/*
+ * A WQ that was disabled counts as shared, and without ENQCMD idxd then refuses
+ * to configure any WQ of the device.
+ */
+static void all_dedicated(const struct dsa_pool *pool)
+{
+	char name[32];
+	unsigned int wq;
+
+	for (wq = 0;; wq++) {
+		wq_name(pool, wq, name, sizeof(name));
+		if (!path_exists(DSA_DEVICES "/%s", name))
+			break;
+		if (!state_is(name, "enabled"))
+			sysfs_write("dedicated", DSA_DEVICES "/%s/mode", name);
+	}
+}
+
 int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type,
 		  const char *driver)
 {
-	char name[32], label[32], size[8];
+	char name[32], label[32];
 	const char *config[][2] = {
 		/* the order matters: a change of the type clears the name */
-		{ "mode", "dedicated" },
 		{ "type", type },
 		{ "name", label },
 		{ "driver_name", driver },
-		{ "size", size },
-		{ "group_id", "0" },
 		{ "priority", "10" },
 	};
 	unsigned int i;
@@ -57,18 +97,15 @@ int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type
 	wq_name(pool, wq, name, sizeof(name));
 	if (state_is(name, "enabled"))
 		return 0;
-	snprintf(label, sizeof(label), "%s%u", driver, wq);
-	snprintf(size, sizeof(size), "%d", DSA_WQ_SIZE);
-	for (i = 0; i < sizeof(config) / sizeof(*config); i++) {
-		ret = sysfs_write(config[i][1], DSA_DEVICES "/%s/%s", name, config[i][0]);
+	all_dedicated(pool);
+	if (!state_is(pool->dsa, "enabled")) {
+		ret = device_enable(pool);
 		if (ret)
 			return ret;
 	}
-	if (!state_is(pool->dsa, "enabled")) {
-		ret = sysfs_write("0", DSA_DEVICES "/engine%s.0/group_id",
-				  pool->dsa + strlen("dsa"));
-		if (!ret)
-			ret = sysfs_write(pool->dsa, DSA_DRIVERS "/idxd/bind");
+	snprintf(label, sizeof(label), "%s%u", driver, wq);
+	for (i = 0; i < sizeof(config) / sizeof(*config); i++) {
+		ret = sysfs_write(config[i][1], DSA_DEVICES "/%s/%s", name, config[i][0]);
 		if (ret)
 			return ret;
 	}
