@@ -1211,6 +1211,10 @@ static void test_interrupt(void)
     noop.size = 1;
     g_assert_cmphex(run(noop), ==, DSA_COMP_NOZERO_RESERVE);
     wait_irq(3);
+    noop.op = 0x7f;
+    g_assert_cmphex(run(noop), ==, DSA_COMP_BAD_OPCODE);
+    wait_irq(3);
+    noop.op = DSA_OP_NOOP;
     submit(0, (Desc) { .op = DSA_OP_NOOP, .flags = DSA_FLAG_RCI,
                        .handle = 8 });
     wait_irq(8);

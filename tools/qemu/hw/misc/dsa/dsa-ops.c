@@ -593,13 +593,17 @@ static uint8_t dsa_job_start(DSAState *s, DSAJob *job)
     if ((job->flags & DSA_FLAG_CRAV) && job->word[1] % DSA_CR_SIZE) {
         return DSA_COMP_CRA_ALIGN;
     }
+    /* A descriptor that is refused ends with its interrupt, too */
+    if (job->flags & DSA_FLAG_RCI) {
+        job->vector = dsa_job_vector(s, job);
+    }
     if (!dsa_opcode_allowed(s, job)) {
         return DSA_COMP_BAD_OPCODE;
     }
     op = &dsa_ops[job->opcode];
     job->invalid_flags = dsa_invalid_flags(s, job);
-    if ((job->flags & ~job->invalid_flags) & DSA_FLAG_RCI) {
-        job->vector = dsa_job_vector(s, job);
+    if (job->invalid_flags & DSA_FLAG_RCI) {
+        job->vector = -1;
     }
     if (job->invalid_flags) {
         return DSA_COMP_INVALID_FLAGS;
