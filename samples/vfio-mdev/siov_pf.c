@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A physical function in software: a copy engine with thousands of contexts.
+ *
+ * This file is the hardware of the sample. It knows nothing of mdev, VFIO or iommufd: it
+ * has registers, doorbell pages and interrupts, and its DMA goes through the IOMMU of
+ * siov_iommu.c with the PASID of the context.
+ *
+ * A doorbell page is memory that user space maps, and a store to memory tells nobody. So
+ * a thread looks at the doorbells of all running contexts in turn, and sleeps between two
+ * rounds if nobody rings: 20 us at first, up to 1 ms. While no context runs, it is not
+ * scheduled at all. A real device is told by the bus instead.
+ */
+#include <linux/delay.h>
+#include <linux/irq_work.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/platform_device.h>
+#include <linux/property.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "siov_pf.h"
+
+/* PASID 0 is the PF's own, so there is one context less than PASIDs */
+static unsigned int pasid_bits = 13;
+module_param(pasid_bits, uint, 0444);
+MODULE_PARM_DESC(pasid_bits, "width of a PASID, 2 to 20; there are 2^width - 1 contexts");
+
+#define SIOV_RUNNING		XA_MARK_1
+#define SIOV_SLEEP_MIN_US	20
+#define SIOV_SLEEP_MAX_US	1000
+
+struct siov_ctx {
+	u32 id;
+	u64 regs[SIOV_NUM_REGS];
+	u32 *doorbell;
+	struct irq_work irq_work;
+	void (*irq)(void *data);
+	void *data;
+};
+
+static struct platform_device *siov_pf;
+static struct task_struct *siov_engine;
+static DECLARE_WAIT_QUEUE_HEAD(siov_work);
+static u8 siov_buf[PAGE_SIZE];
+static unsigned int siov_used;
+
+/* Contexts by number; those that run are marked */
+static DEFINE_XARRAY_FLAGS(siov_contexts, XA_FLAGS_ALLOC1);
+
+/* Held for one copy, one access to a register: the hardware does one thing at a time */
+static DEFINE_MUTEX(siov_lock);
+
+static u64 *reg(struct siov_ctx *ctx, u32 off)
+{
+	return &ctx->regs[off / sizeof(u64)];
+}
+
+/* The copy engine */
+
+static enum siov_status copy(struct siov_ctx *ctx)
+{
+	ioasid_t pasid = *reg(ctx, SIOV_PASID);
+	u64 len = *reg(ctx, SIOV_LEN);
+	u64 part, moved, done;
+
+	if (!len || len > SIOV_MAX_LEN)
+		return SIOV_BAD_LEN;
+	for (done = 0; done < len; done += part) {
+		u64 src = *reg(ctx, SIOV_SRC) + done, dst = *reg(ctx, SIOV_DST) + done;
+
+		part = min(len - done, sizeof(siov_buf));
+		moved = siov_iommu_access(pasid, src, siov_buf, part, false);
+		if (moved < part) {
+			*reg(ctx, SIOV_FAULT) = src + moved;
+			return SIOV_READ_FAULT;
+		}
+		moved = siov_iommu_access(pasid, dst, siov_buf, part, true);
+		if (moved < part) {
+			*reg(ctx, SIOV_FAULT) = dst + moved;
+			return SIOV_WRITE_FAULT;
+		}
+	}
+	return SIOV_DONE;
+}
+
+/* Does what the doorbell asks for, if it was rung */
+static bool obey(struct siov_ctx *ctx)
+{
+	lockdep_assert_held(&siov_lock);
+
+	if (!READ_ONCE(*ctx->doorbell))
+		return false;
+	/* Taken before the copy: rung again meanwhile, it makes another one */
+	xchg(ctx->doorbell, 0);
+	*reg(ctx, SIOV_STATUS) = copy(ctx);
+	++*reg(ctx, SIOV_COUNT);
+	irq_work_queue(&ctx->irq_work);
+	return true;
+}
+
+/* One round; true if somebody had rung */
+static bool look_at_doorbells(void)
+{
+	struct siov_ctx *ctx;
+	unsigned long id;
+	bool rung = false;
+
+	mutex_lock(&siov_lock);
+	xa_for_each_marked(&siov_contexts, id, ctx, SIOV_RUNNING) {
+		if (!obey(ctx))
+			continue;
+		rung = true;
+		/* Who wants to stop a context waits for one copy, not for a round */
+		mutex_unlock(&siov_lock);
+		cond_resched();
+		mutex_lock(&siov_lock);
+	}
+	mutex_unlock(&siov_lock);
+	return rung;
+}
+
+static int engine(void *unused)
+{
+	unsigned int us = SIOV_SLEEP_MIN_US;
+
+	while (!kthread_should_stop()) {
+		wait_event_idle(siov_work, xa_marked(&siov_contexts, SIOV_RUNNING) ||
+				kthread_should_stop());
+		if (look_at_doorbells()) {
+			us = SIOV_SLEEP_MIN_US;
+		} else {
+			usleep_range(us, 2 * us);
+			us = min(2 * us, SIOV_SLEEP_MAX_US);
+		}
+	}
+	return 0;
+}
+
+/* What the driver of the PF does to it */
+
+static void raise_irq(struct irq_work *work)
+{
+	struct siov_ctx *ctx = container_of(work, struct siov_ctx, irq_work);
+
+	ctx->irq(ctx->data);
+}
+
+/**
+ * siov_pf_num_contexts() - contexts that the PF has
+ *
+ * Return: their number.
+ */
+u32 siov_pf_num_contexts(void)
+{
+	return BIT(pasid_bits) - 1;
+}
+EXPORT_SYMBOL_NS_GPL(siov_pf_num_contexts, SIOV);
+
+/**
+ * siov_pf_free_contexts() - contexts that nobody has taken
+ *
+ * Return: their number.
+ */
+u32 siov_pf_free_contexts(void)
+{
+	return siov_pf_num_contexts() - READ_ONCE(siov_used);
+}
+EXPORT_SYMBOL_NS_GPL(siov_pf_free_contexts, SIOV);
+
+/**
+ * siov_ctx_get() - take a context, which is stopped and clear
+ * @irq: called in hard interrupt context at the end of each copy
+ * @data: its argument
+ *
+ * Return: the context, or ERR_PTR(-EBUSY) if none is free, or ERR_PTR(-ENOMEM).
+ */
+struct siov_ctx *siov_ctx_get(void (*irq)(void *data), void *data)
+{
+	struct siov_ctx *ctx;
+	int ret = -ENOMEM;
+
+	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+	if (!ctx)
+		return ERR_PTR(-ENOMEM);
+	ctx->doorbell = (u32 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!ctx->doorbell)
+		goto err_ctx;
+	init_irq_work(&ctx->irq_work, raise_irq);
+	ctx->irq = irq;
+	ctx->data = data;
+
+	mutex_lock(&siov_lock);
+	ret = xa_alloc(&siov_contexts, &ctx->id, ctx, XA_LIMIT(1, siov_pf_num_contexts()),
+		       GFP_KERNEL_ACCOUNT);
+	if (!ret)
+		WRITE_ONCE(siov_used, siov_used + 1);
+	mutex_unlock(&siov_lock);
+	if (ret)
+		goto err_page;
+	return ctx;
+
+err_page:
+	free_page((unsigned long)ctx->doorbell);
+err_ctx:
+	kfree(ctx);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_NS_GPL(siov_ctx_get, SIOV);
+
+/**
+ * siov_ctx_put() - give a context back
+ * @ctx: the context, which has been stopped and whose doorbell nobody maps
+ */
+void siov_ctx_put(struct siov_ctx *ctx)
+{
+	mutex_lock(&siov_lock);
+	WARN_ON(xa_get_mark(&siov_contexts, ctx->id, SIOV_RUNNING));
+	xa_erase(&siov_contexts, ctx->id);
+	WRITE_ONCE(siov_used, siov_used - 1);
+	mutex_unlock(&siov_lock);
+	irq_work_sync(&ctx->irq_work);
+	free_page((unsigned long)ctx->doorbell);
+	kfree(ctx);
+}
+EXPORT_SYMBOL_NS_GPL(siov_ctx_put, SIOV);
+
+/**
+ * siov_ctx_read() - read a register of a context
+ * @ctx: the context
+ * @off: its offset
+ *
+ * Return: its value.
+ */
+u64 siov_ctx_read(struct siov_ctx *ctx, u32 off)
+{
+	u64 val;
+
+	mutex_lock(&siov_lock);
+	val = *reg(ctx, off);
+	mutex_unlock(&siov_lock);
+	return val;
+}
+EXPORT_SYMBOL_NS_GPL(siov_ctx_read, SIOV);
+
+static void control(struct siov_ctx *ctx, enum siov_ctrl ctrl)
+{
+	switch (ctrl) {
+	case SIOV_CTRL_RUN:
+		xa_set_mark(&siov_contexts, ctx->id, SIOV_RUNNING);
+		wake_up(&siov_work);
+		return;
+	case SIOV_CTRL_DRAIN:
+		obey(ctx);
+		break;
+	case SIOV_CTRL_RESET:
+		memset(ctx->regs, 0, sizeof(ctx->regs));
+		break;
+	case SIOV_CTRL_STOP:
+		break;
+	}
+	/* The lock is held, so no copy is under way; and none will begin */
+	xa_clear_mark(&siov_contexts, ctx->id, SIOV_RUNNING);
+	/* Not only the doorbell: the next user is to find nothing of this one */
+	clear_page(ctx->doorbell);
+}
+
+/**
+ * siov_ctx_write() - write a register of a context
+ * @ctx: the context
+ * @off: its offset
+ * @val: the value
+ *
+ * Writing the control register to stop a context returns when it has stopped. With a
+ * real device a driver polls for that.
+ *
+ * Context: may sleep.
+ */
+void siov_ctx_write(struct siov_ctx *ctx, u32 off, u64 val)
+{
+	mutex_lock(&siov_lock);
+	switch (off) {
+	case SIOV_CTRL:
+		control(ctx, val);
+		break;
+	case SIOV_SRC:
+	case SIOV_DST:
+	case SIOV_LEN:
+	case SIOV_PASID:
+		*reg(ctx, off) = val;
+		break;
+	}
+	mutex_unlock(&siov_lock);
+}
+EXPORT_SYMBOL_NS_GPL(siov_ctx_write, SIOV);
+
+/**
+ * siov_ctx_doorbell() - where the doorbell page of a context is
+ * @ctx: the context
+ *
+ * Return: its physical address.
+ */
+phys_addr_t siov_ctx_doorbell(struct siov_ctx *ctx)
+{
+	return virt_to_phys(ctx->doorbell);
+}
+EXPORT_SYMBOL_NS_GPL(siov_ctx_doorbell, SIOV);
+
+/* The PF comes and goes */
+
+/*
+ * Tells the IOMMU core which IOMMU the device is behind, before it is added, as firmware
+ * would. iommu_fwspec_init() wants a lock that modules cannot take; nobody else sees the
+ * device yet, so none is needed.
+ */
+static int set_iommu(struct device *dev)
+{
+	struct dev_iommu *param = kzalloc(sizeof(*param), GFP_KERNEL);
+	struct iommu_fwspec *fwspec = kzalloc(struct_size(fwspec, ids, 1), GFP_KERNEL);
+
+	if (!param || !fwspec) {
+		kfree(fwspec);
+		kfree(param);
+		return -ENOMEM;
+	}
+	mutex_init(&param->lock);
+	fwspec->iommu_fwnode = fwnode_handle_get(siov_iommu_fwnode());
+	dev->iommu = param;
+	dev_iommu_fwspec_set(dev, fwspec);
+	return 0;
+}
+
+static int add_pf(void)
+{
+	const struct property_entry properties[] = {
+		PROPERTY_ENTRY_U32("pasid-num-bits", pasid_bits),
+		{ }
+	};
+	struct device *dev;
+	int ret;
+
+	siov_pf = platform_device_alloc(SIOV_PF_NAME, PLATFORM_DEVID_NONE);
+	if (!siov_pf)
+		return -ENOMEM;
+	dev = &siov_pf->dev;
+	ret = device_create_managed_software_node(dev, properties, NULL);
+	if (ret)
+		goto err_put;
+	ret = set_iommu(dev);
+	if (ret)
+		goto err_put;
+	ret = platform_device_add(siov_pf);
+	if (ret)
+		goto err_iommu;
+	return 0;
+
+err_iommu:
+	iommu_fwspec_free(dev);
+	kfree(dev->iommu);
+	dev->iommu = NULL;
+err_put:
+	platform_device_put(siov_pf);
+	return ret;
+}
+
+static int __init siov_pf_init(void)
+{
+	int ret;
+
+	if (pasid_bits < 2 || pasid_bits > 20)
+		return -EINVAL;
+	siov_engine = kthread_run(engine, NULL, SIOV_PF_NAME);
+	if (IS_ERR(siov_engine))
+		return PTR_ERR(siov_engine);
+	ret = add_pf();
+	if (ret)
+		kthread_stop(siov_engine);
+	return ret;
+}
+module_init(siov_pf_init);
+
+static void __exit siov_pf_exit(void)
+{
+	platform_device_unregister(siov_pf);
+	kthread_stop(siov_engine);
+	WARN_ON(!xa_empty(&siov_contexts));
+}
+module_exit(siov_pf_exit);
+
+MODULE_DESCRIPTION("Copy engine in software, the PF of the SIOV sample");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(SIOV);
