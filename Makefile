@@ -20,6 +20,7 @@ help:
 	@echo 'In the lab machine, which is built first where it is missing:'
 	@echo '  demo          a DSA work queue becomes a vdev and does DMA, step by step'
 	@echo '  guest         a DSA work queue in a guest, driven by its own idxd'
+	@echo '  sample        a driver of vdevs to learn from, with its hardware in software'
 	@echo '  test          all tests; TESTS="name.." for some, V=1 to see their TAP'
 	@echo '  shell         a prompt'
 	@echo '  lab           only build it'
@@ -37,13 +38,13 @@ install-tree:
 
 lab:
 	@$(LAB) build
-demo guest shell:
+demo guest sample shell:
 	@$(LAB) $@
 test:
 	@$(LAB) test $(TESTS)
 lab-clean:
 	@$(LAB) clean
 
-.PHONY: help modules clean install-tree lab demo guest shell test lab-clean
+.PHONY: help modules clean install-tree lab demo guest sample shell test lab-clean
 
 endif
