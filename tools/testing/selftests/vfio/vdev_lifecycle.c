@@ -65,13 +65,18 @@ static bool gone(const char *uuid)
 	return false;
 }
 
-/* Do @fn(@arg) in another process, so that it may block. */
+/*
+ * Do @fn(@arg) in another process, so that it may block. It must not hold the vdev
+ * open: it would wait for itself.
+ */
 static pid_t in_child(int (*fn)(const char *), const char *arg)
 {
 	pid_t pid = fork();
 
-	if (!pid)
+	if (!pid) {
+		close_range(3, ~0u, 0);
 		_exit(fn(arg) ? 1 : 0);
+	}
 	return pid;
 }
 
