@@ -9,7 +9,8 @@
  *
  * When a WQ is unbound it goes back to idxd at once.  A vdev that it backs is dead from
  * then on: it reads as all ones and does nothing, and stays until it is removed.  So the
- * administrator who takes a WQ away never waits for the vdev's user.
+ * administrator who takes a WQ away never waits for the vdev's user.  The PF itself
+ * cannot go before its last vdev has been removed.
  */
 #include <linux/interrupt.h>
 #include <linux/module.h>
@@ -28,13 +29,7 @@ static LIST_HEAD(pf_list);
  */
 static DEFINE_MUTEX(pf_mutex);
 
-static void reap_pfs(bool all);
-
-static void reap_work_fn(struct work_struct *work)
-{
-	reap_pfs(false);
-}
-
+static void reap_work_fn(struct work_struct *work);
 static DECLARE_WORK(reap_work, reap_work_fn);
 
 /* The hardware behind a vdev */
@@ -450,27 +445,23 @@ static struct mdev_pasid_driver vdev_mdev_driver = {
 
 /* PFs */
 
-static void pf_free(struct vdev_pf *pf)
+/*
+ * Removes the vdevs, too, and waits for their users if there are any.  Without, it may be
+ * called with pf_mutex held.
+ */
+static void pf_unregister(struct vdev_pf *pf)
 {
-	mutex_destroy(&pf->lock);
-	kfree(pf);
+	mdev_pasid_unregister_parent(&pf->parent);
+	pf->registered = false;
 }
 
-/*
- * The PF is about to lose its driver.  All WQs are gone and all vdevs dead by now, but
- * the vdevs and their PASIDs have to go before another driver can have the PF, so
- * this waits for users to close them, as the removal of every VFIO device does.  Nobody
- * else looks for this PF now, but for reap_pfs(), which waits for it to be done.
- */
-static void pf_gone(void *data)
+static void pf_free(struct vdev_pf *pf)
 {
-	struct vdev_pf *pf = data;
+	lockdep_assert_held(&pf_mutex);
 
-	mdev_pasid_unregister_parent(&pf->parent);
-	mutex_lock(&pf_mutex);
 	list_del(&pf->node);
-	mutex_unlock(&pf_mutex);
-	pf_free(pf);
+	mutex_destroy(&pf->lock);
+	kfree(pf);
 }
 
 static struct vdev_pf *pf_find(struct device *dev)
@@ -498,6 +489,9 @@ static struct vdev_pf *pf_get(struct idxd_device *idxd)
 
 	lockdep_assert_held(&pf_mutex);
 
+	if (test_bit(IDXD_FLAG_REMOVING, &idxd->flags))
+		return ERR_PTR(-ENODEV);
+
 	pf = pf_find(dev);
 	if (pf)
 		return pf;
@@ -508,6 +502,8 @@ static struct vdev_pf *pf_get(struct idxd_device *idxd)
 
 	mutex_init(&pf->lock);
 	INIT_LIST_HEAD(&pf->wqs);
+	list_add_tail(&pf->node, &pf_list);
+	pf->idxd = idxd;
 	pf->dev = dev;
 	pf->type.sysfs_name = "1dwq";
 	pf->type.pretty_name = "DSA, 1 dedicated WQ";
@@ -515,75 +511,66 @@ static struct vdev_pf *pf_get(struct idxd_device *idxd)
 
 	ret = mdev_pasid_register_parent(&pf->parent, dev, &vdev_mdev_driver, &dma,
 					 pf->types, ARRAY_SIZE(pf->types));
-	if (ret)
-		goto err_free;
-	ret = devm_add_action(dev, pf_gone, pf);
-	if (ret)
-		goto err_unregister;
-	list_add_tail(&pf->node, &pf_list);
+	if (ret) {
+		pf_free(pf);
+		return ERR_PTR(ret);
+	}
+	pf->registered = true;
 	return pf;
-
-err_unregister:
-	mdev_pasid_unregister_parent(&pf->parent);
-err_free:
-	pf_free(pf);
-	return ERR_PTR(ret);
 }
 
-static bool pf_is_idle(struct vdev_pf *pf)
+/* Give up a PF which has neither a WQ nor a vdev, unless idxd is about to anyway. */
+static void pf_put(struct vdev_pf *pf)
 {
 	bool idle;
+
+	lockdep_assert_held(&pf_mutex);
 
 	mutex_lock(&pf->lock);
 	idle = !pf->nr_vdevs && list_empty(&pf->wqs);
 	mutex_unlock(&pf->lock);
-	return idle;
+
+	if (idle && !test_bit(IDXD_FLAG_REMOVING, &pf->idxd->flags)) {
+		pf_unregister(pf);
+		pf_free(pf);
+	}
 }
 
-/* The PF must not lose its driver meanwhile. */
-static void pf_drop(struct vdev_pf *pf)
+static void reap_work_fn(struct work_struct *work)
 {
-	lockdep_assert_held(&pf_mutex);
+	struct vdev_pf *pf, *next;
 
-	devm_remove_action(pf->dev, pf_gone, pf);
-	mdev_pasid_unregister_parent(&pf->parent);
-	list_del(&pf->node);
-	pf_free(pf);
+	mutex_lock(&pf_mutex);
+	list_for_each_entry_safe(pf, next, &pf_list, node)
+		pf_put(pf);
+	mutex_unlock(&pf_mutex);
 }
 
 /*
- * Unregister the PFs which have neither a WQ nor a vdev any more, or, when the module
- * goes, all: then no vdev is open, since that would hold the module.
+ * When idxd leaves a PF, the vdevs and their PASIDs have to go before another driver can
+ * have it.  As with the removal of every VFIO device this waits for the users to close
+ * them; until then they can work.
  */
-static void reap_pfs(bool all)
+static int vdev_idxd_event(struct notifier_block *nb, unsigned long event, void *data)
 {
+	struct idxd_device *idxd = data;
 	struct vdev_pf *pf;
-	struct device *dev;
 
-	do {
-		dev = NULL;
-		mutex_lock(&pf_mutex);
-		list_for_each_entry(pf, &pf_list, node) {
-			if (all || pf_is_idle(pf)) {
-				dev = get_device(pf->dev);
-				break;
-			}
-		}
-		mutex_unlock(&pf_mutex);
-		if (!dev)
-			break;
+	mutex_lock(&pf_mutex);
+	pf = pf_find(&idxd->pdev->dev);
+	if (pf && event == IDXD_EVENT_REMOVED)
+		pf_free(pf);
+	mutex_unlock(&pf_mutex);
 
-		/* Against pf_gone(), which runs with this lock held */
-		device_lock(dev);
-		mutex_lock(&pf_mutex);
-		pf = pf_find(dev);
-		if (pf && (all || pf_is_idle(pf)))
-			pf_drop(pf);
-		mutex_unlock(&pf_mutex);
-		device_unlock(dev);
-		put_device(dev);
-	} while (dev);
+	/* Only the next event frees it */
+	if (pf && event == IDXD_EVENT_REMOVING)
+		pf_unregister(pf);
+	return NOTIFY_OK;
 }
+
+static struct notifier_block vdev_idxd_notifier = {
+	.notifier_call = vdev_idxd_event,
+};
 
 /* The driver on the dsa bus */
 
@@ -667,8 +654,7 @@ err_enable:
 	idxd_drv_disable_wq(wq);
 err_type:
 	wq->type = IDXD_WQT_NONE;
-	if (pf_is_idle(w->pf))
-		pf_drop(w->pf);
+	pf_put(w->pf);
 out:
 	mutex_unlock(&pf_mutex);
 	return ret;
@@ -705,9 +691,7 @@ static void vdev_wq_remove(struct idxd_dev *idxd_dev)
 	if (w->owner)
 		vdev_kill(w->owner);
 	mutex_unlock(&pf->lock);
-	/* idxd keeps the PF until its WQs are unbound */
-	if (pf_is_idle(pf))
-		pf_drop(pf);
+	pf_put(pf);
 	mutex_unlock(&pf_mutex);
 
 	idxd_wq_set_private(wq, NULL);
@@ -745,17 +729,37 @@ static int __init vdev_init(void)
 	ret = mdev_pasid_register_driver(&vdev_mdev_driver);
 	if (ret)
 		return ret;
+	ret = idxd_register_notifier(&vdev_idxd_notifier);
+	if (ret)
+		goto err_mdev;
 	ret = idxd_driver_register(&vdev_idxd_driver);
 	if (ret)
-		mdev_pasid_unregister_driver(&vdev_mdev_driver);
+		goto err_notifier;
+	return 0;
+
+err_notifier:
+	idxd_unregister_notifier(&vdev_idxd_notifier);
+err_mdev:
+	mdev_pasid_unregister_driver(&vdev_mdev_driver);
 	return ret;
 }
 module_init(vdev_init);
 
 static void __exit vdev_exit(void)
 {
+	struct vdev_pf *pf, *next;
+
 	idxd_driver_unregister(&vdev_idxd_driver);
-	reap_pfs(true);
+	idxd_unregister_notifier(&vdev_idxd_notifier);
+
+	/* The vdevs that are left are dead, and not open: that would hold the module. */
+	mutex_lock(&pf_mutex);
+	list_for_each_entry_safe(pf, next, &pf_list, node) {
+		if (pf->registered)
+			pf_unregister(pf);
+		pf_free(pf);
+	}
+	mutex_unlock(&pf_mutex);
 	cancel_work_sync(&reap_work);
 	mdev_pasid_unregister_driver(&vdev_mdev_driver);
 }

@@ -33,7 +33,9 @@
  * @parent: the PF as an mdev parent
  * @type: its only type
  * @types: array of types, for mdev
- * @dev: the PCI device
+ * @registered: it is one now
+ * @idxd: the DSA
+ * @dev: its PCI device
  * @node: in the list of all PFs
  * @lock: protects @wqs, @nr_vdevs and who owns which WQ.  Taken before
  *	&mdev_pasid_vdev.lock, hence never in a callback that holds that.
@@ -44,6 +46,8 @@ struct vdev_pf {
 	struct mdev_pasid_parent parent;
 	struct mdev_type type;
 	struct mdev_type *types[1];
+	bool registered;
+	struct idxd_device *idxd;
 	struct device *dev;
 	struct list_head node;
 
