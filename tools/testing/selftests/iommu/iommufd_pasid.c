@@ -241,7 +241,7 @@ TEST_F(pasid, hwpt_alloc_misuse)
 	ASSERT_EQ(0, bind(&self->v));
 	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &self->v.ioas));
 	EXPECT_EQ(-ENOENT, hwpt_alloc(self->v.iommufd, 0xdead, self->v.ioas, &hwpt));
-	EXPECT_EQ(-ENOENT, hwpt_alloc(self->v.iommufd, self->v.devid, 0xdead, &hwpt));
+	EXPECT_EQ(-EINVAL, hwpt_alloc(self->v.iommufd, self->v.devid, 0xdead, &hwpt));
 	EXPECT_GT(0, hwpt_alloc(self->v.iommufd, self->v.ioas, self->v.ioas, &hwpt));
 	EXPECT_GT(0, hwpt_alloc(self->v.iommufd, self->v.devid, self->v.devid, &hwpt));
 }
