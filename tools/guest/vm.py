@@ -22,6 +22,8 @@ import uuid
 IMAGE = os.environ.get("GUEST_IMAGE", "/lab/guest")
 QEMU = "/usr/bin/qemu-system-x86_64"
 BOOT_SECONDS = 150
+# As in submit.c
+SUBMIT_DST = 129 << 20
 COMMAND_SECONDS = 120
 
 
@@ -60,19 +62,36 @@ def wait_until(condition, seconds, what):
         time.sleep(0.1)
 
 
-def host_log(text):
-    """Leaves a mark in the kernel log, and returns what gives the log since then."""
-    mark = f"guest: {text} {uuid.uuid4()}"
-    write("/dev/kmsg", mark)
-    return lambda: run("dmesg").split(mark, 1)[-1]
+class HostLog:
+    """The kernel log of the host from now on."""
+
+    def __init__(self):
+        self.start = len(self.lines())
+
+    @staticmethod
+    def lines():
+        return run("dmesg").splitlines()
+
+    def new(self):
+        return self.lines()[self.start:]
+
+    def check_no_faults(self):
+        """No IOMMU fault, and no error of the DSA."""
+        faults = [line for line in self.new() if re.search(r"DMAR:.*fault|sw error|SWERR", line,
+                                                           re.IGNORECASE)]
+        check(not faults, "\n".join(faults))
 
 
 class Host:
-    """The lab machine with WQs of dsa0 in the pool for vdevs."""
+    """The lab machine with WQs of dsa0 in the pool for vdevs.
 
-    def __init__(self, wqs=1, dsa="dsa0"):
+    own_wq is one for the host's own dmaengine.
+    """
+
+    def __init__(self, wqs=1, dsa="dsa0", own_wq=None):
         self.dsa = dsa
         self.wqs = [f"wq{dsa[3:]}.{i}" for i in range(wqs)]
+        self.own_wq = own_wq
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -86,20 +105,27 @@ class Host:
         # Guest memory is pinned, and counts against this limit
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
 
-        self.stack.callback(self.disable)
-        run(f"accel-config config-engine {self.dsa}/engine{self.dsa[3:]}.0 --group-id=0")
-        for wq in self.wqs:
-            run(f"accel-config config-wq {self.dsa}/{wq} --group-id=0 --mode=dedicated "
-                f"--wq-size=16 --priority=10 --type=user --name=lent --driver-name=vdev")
-        run(f"accel-config enable-device {self.dsa}")
-        for wq in self.wqs:
-            run(f"accel-config enable-wq {self.dsa}/{wq}")
         self.pf = os.path.basename(os.path.dirname(
             os.path.realpath(f"/sys/bus/dsa/devices/{self.dsa}")))
+        self.stack.callback(self.disable)
+        self.enable()
         return self
 
     def __exit__(self, *_):
         self.stack.close()
+
+    def enable(self):
+        """Lends the WQs, which makes the PF an mdev parent."""
+        run(f"accel-config config-engine {self.dsa}/engine{self.dsa[3:]}.0 --group-id=0")
+        uses = dict.fromkeys(self.wqs, "--type=user --name=lent --driver-name=vdev")
+        if self.own_wq:
+            uses[self.own_wq] = "--type=kernel --name=host --driver-name=dmaengine"
+        for wq, use in uses.items():
+            run(f"accel-config config-wq {self.dsa}/{wq} --group-id=0 --mode=dedicated "
+                f"--wq-size=16 --priority=10 {use}")
+        run(f"accel-config enable-device {self.dsa}")
+        for wq in uses:
+            run(f"accel-config enable-wq {self.dsa}/{wq}")
 
     def disable(self):
         for name in os.listdir("/sys/bus/dsa/devices"):
@@ -113,7 +139,10 @@ class Host:
         return read(f"/sys/bus/dsa/devices/{name}/state")
 
     def vdev(self):
-        return self.stack.enter_context(Vdev(self.pf))
+        """Makes a vdev, which goes with the host or before."""
+        vdev = Vdev(self.pf)
+        self.stack.callback(vdev.remove)
+        return vdev.create()
 
     def guest(self, *args, **kwargs):
         guest = Guest(*args, **kwargs)
@@ -129,15 +158,16 @@ class Vdev:
         self.uuid = str(uuid.uuid4())
         self.path = f"/sys/bus/mdev/devices/{self.uuid}"
 
-    def __enter__(self):
+    def create(self):
         run(f"mdevctl define --uuid {self.uuid} --parent {self.pf} --type idxd-1dwq")
         run(f"mdevctl start --uuid {self.uuid}")
         return self
 
-    def __exit__(self, *_):
+    def remove(self):
+        """Undoes create(), as far as it is not undone."""
         if os.path.exists(self.path):
             run(f"mdevctl stop --uuid {self.uuid}")
-        run(f"mdevctl undefine --uuid {self.uuid}")
+        run(f"mdevctl undefine --uuid {self.uuid}", ok=False)
 
     def attr(self, name):
         return read(f"{self.path}/{name}")
@@ -163,16 +193,19 @@ class Guest:
     """A virtual machine. Its init takes commands; see init.
 
     With a user, QEMU runs as that user, who may open neither /dev/iommu nor the vdev:
-    it gets both as file descriptors, as libvirt does it.
+    it gets both as file descriptors, as libvirt does it. The guest's memory is a file
+    that outlives QEMU, so that a test can see what lands in it.
     """
 
-    def __init__(self, *vdevs, memory=256, args=(), append="", user=None, iommufd=True):
+    def __init__(self, *vdevs, args=(), append="", user=None, iommufd=True):
         self.dir = tempfile.mkdtemp(prefix="guest.")
         self.fds = []
         self.user = user
         self.process = self.command = self.qmp_socket = None
         self.args = [
-            QEMU, "-accel", "kvm", "-cpu", "host", "-M", "q35,hpet=off", "-m", str(memory),
+            QEMU, "-accel", "kvm", "-cpu", "host", "-M", "q35,hpet=off,memory-backend=ram",
+            "-m", "256M",
+            "-object", f"memory-backend-file,id=ram,size=256M,share=on,mem-path={self.dir}/ram",
             "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
             "-kernel", f"{IMAGE}/vmlinux", "-initrd", f"{IMAGE}/initrd",
             "-append", f"console=ttyS0 loglevel=4 memmap=4M$128M nokaslr {append}",
@@ -182,13 +215,14 @@ class Guest:
             "-chardev", f"socket,id=command,path={self.dir}/command,server=on,wait=off",
             "-device", "virtserialport,chardev=command,name=command",
         ]
+        self.vdev_args = []
         if iommufd:
-            self.args += ["-object", "iommufd,id=iommufd0" + self.passed("/dev/iommu")]
-        for nr, vdev in enumerate(vdevs):
+            self.vdev_args += ["-object", "iommufd,id=iommufd0" + self.passed("/dev/iommu")]
+        for vdev in vdevs:
             where = self.passed(vdev.cdev) or f",sysfsdev={vdev.path}"
-            self.args += ["-device", f"vfio-pci,id=dsa{nr}{where}" +
-                          (",iommufd=iommufd0" if iommufd else "")]
-        self.args += args
+            self.vdev_args += ["-device", f"vfio-pci{where}" +
+                               (",iommufd=iommufd0" if iommufd else "")]
+        self.args += [*self.vdev_args, *args]
 
     def passed(self, path):
         """Opens a file that the user gets as a descriptor."""
@@ -215,6 +249,12 @@ class Guest:
             os.close(self.fds.pop())
 
     def start(self):
+        self.begin()
+        self.wait_ready()
+        return self
+
+    def begin(self):
+        """Starts the guest without waiting for it to be ready."""
         self.launch()
         self.command = self.connect("command")
         self.qmp_socket = self.connect("qmp")
@@ -222,8 +262,6 @@ class Guest:
         self.events = []
         self.qmp_answer()
         self.qmp("qmp_capabilities")
-        self.wait_ready()
-        return self
 
     def connect(self, name):
         connection = socket.socket(socket.AF_UNIX)
@@ -289,7 +327,12 @@ class Guest:
 
     def qmp_answer(self):
         while True:
-            answer = json.loads(self.qmp_file.readline() or '{"error": "QEMU ended"}')
+            try:
+                line = self.qmp_file.readline()
+            except ConnectionError:
+                line = ""
+            check(line, f"QEMU ended: {self.qemu_log()}")
+            answer = json.loads(line)
             if "event" not in answer:
                 return answer
             self.events.append(answer)
@@ -332,11 +375,31 @@ class Guest:
         """Verified copies by the guest's dmaengine: how many, failures, per second."""
         self.run("dmesg -c >/dev/null")
         self.run(f"insmod /lib/dmatest.ko iterations={iterations} test_buf_size={size} "
-                 "timeout=20000 run=1 wait=1", seconds=300)
+                 "timeout=20000 run=1")
+        self.run("timeout 250 sh -c 'until dmesg | grep -q summary; do sleep 0.1; done'",
+                 ok=False, seconds=300)
         log = self.run("dmesg; rmmod dmatest")
         summary = re.search(r"summary (\d+) tests, (\d+) failures ([\d.]+) iops", log)
         check(summary, f"dmatest has no summary: {log}")
         return int(summary[1]), int(summary[2]), float(summary[3])
+
+    def start_copying(self, pattern=1, size=1 << 20):
+        """Leaves "submit" running, which copies and checks without end."""
+        self.run(f"submit -t 1000000 -s {size} -p {pattern} >/tmp/submit 2>&1 &")
+        first = self.copied()
+        wait_until(lambda: self.copied() != first, 30, "copying")
+
+    def copied(self):
+        """What is in the buffer that "submit" copies to, whether QEMU lives or not."""
+        with open(f"{self.dir}/ram", "rb") as file:
+            file.seek(SUBMIT_DST)
+            return file.read(1 << 20)
+
+    def check_quiet(self):
+        """Nothing lands in the guest's memory any more."""
+        before = self.copied()
+        time.sleep(1)
+        check(self.copied() == before, "DMA after the end")
 
     def submit(self, arguments="", ok=True, seconds=COMMAND_SECONDS):
         """Runs "submit"; returns what it prints as a dictionary of numbers."""
@@ -365,41 +428,54 @@ def parse_submit(text):
     return numbers
 
 
-class Exits:
-    """Counts VM exits between enter and exit, by KVM's tracepoints and counters.
+class Trace:
+    """Records KVM's tracepoints between enter and exit: in lines."""
+
+    def __init__(self, *names, **filters):
+        self.events = dict.fromkeys(names, "0") | filters
+        self.path = "/sys/kernel/tracing/instances/guest"
+
+    def __enter__(self):
+        os.mkdir(self.path)
+        for name, condition in self.events.items():
+            write(f"{self.path}/events/kvm/{name}/filter", condition)
+            write(f"{self.path}/events/kvm/{name}/enable", "1")
+        return self
+
+    def __exit__(self, *_):
+        write(f"{self.path}/events/enable", "0")
+        self.lines = [line for line in read(f"{self.path}/trace").splitlines()
+                      if not line.startswith("#")]
+        os.rmdir(self.path)
+        check(not any("LOST" in line for line in self.lines), "the trace buffer is too small")
+
+    def count(self, name):
+        return sum(f" {name}: " in line for line in self.lines)
+
+
+class Exits(Trace):
+    """Counts VM exits between enter and exit.
 
     traps: nested page faults in a range of guest-physical addresses
     mmio: returns to the VMM for MMIO, wherever it is
     total: all
     """
 
-    EVENTS = {
-        "kvm_page_fault": "fault_address >= {first:#x} && fault_address < {end:#x}",
-        # KVM_EXIT_MMIO
-        "kvm_userspace_exit": "reason == 6",
-    }
-
     def __init__(self, first, end):
-        self.first, self.end = first, end
-        self.tracing = "/sys/kernel/tracing/instances/guest"
+        super().__init__(
+            kvm_page_fault=f"fault_address >= {first:#x} && fault_address < {end:#x}",
+            kvm_userspace_exit="reason == 6")  # KVM_EXIT_MMIO
 
     def __enter__(self):
-        os.mkdir(self.tracing)
-        for event, filter_text in self.EVENTS.items():
-            write(f"{self.tracing}/events/kvm/{event}/filter",
-                  filter_text.format(first=self.first, end=self.end))
-            write(f"{self.tracing}/events/kvm/{event}/enable", "1")
+        super().__enter__()
         self.total = int(read("/sys/kernel/debug/kvm/exits"))
         return self
 
     def __exit__(self, *_):
         self.total = int(read("/sys/kernel/debug/kvm/exits")) - self.total
-        write(f"{self.tracing}/events/enable", "0")
-        trace = read(f"{self.tracing}/trace")
-        os.rmdir(self.tracing)
-        check("LOST" not in trace, "the trace buffer is too small")
-        self.traps = trace.count(" kvm_page_fault: ")
-        self.mmio = trace.count(" kvm_userspace_exit: ")
+        super().__exit__()
+        self.traps = self.count("kvm_page_fault")
+        self.mmio = self.count("kvm_userspace_exit")
 
 
 def run_tests(*tests):
