@@ -97,7 +97,7 @@ done
 echo "   # ls /dev/vfio"
 groups=$(cd /dev/vfio 2>/dev/null && find . -maxdepth 1 -name '[0-9]*' | wc -l)
 [[ $groups == 0 ]] || die "a VFIO group exists" "unbind other devices from vfio-pci and run again"
-came "$(cd /dev/vfio && printf '%s ' *): no group, neither real nor faked"
+came "$(ls /dev/vfio): no group, neither real nor faked"
 
 # Steps 3 to 5 are the user's, once with the right to map a portal and once without.
 step=3
@@ -119,8 +119,9 @@ done
 came "$(<"$type/available_instances") instances are free again"
 uuids=()
 run accel-config disable-wq "$dsa/${wqs[0]}"
+# Size and group are those of step 1: idxd takes no others while the device is enabled.
 run accel-config config-wq "$dsa/${wqs[0]}" --mode=dedicated --type=kernel \
-	--driver-name=dmaengine --name=host --group-id=0 --wq-size=16 --priority=10
+	--driver-name=dmaengine --name=host --priority=10
 before=$(ls /sys/class/dma)
 run accel-config enable-wq "$dsa/${wqs[0]}"
 channel=$(comm -13 <(echo "$before") <(ls /sys/class/dma))
@@ -136,9 +137,8 @@ came "${result#*] }"
 modprobe -r dmatest
 
 echo
-{
-	echo "portal|copies, polled|copies, by MSI-X|isolated|per submission"
-	cat "$table"
-} | column -t -s '|'
+while IFS='|' read -r portal polled by_irq isolated cost; do
+	printf '%-18s %-16s %-18s %-10s %s\n' "$portal" "$polled" "$by_irq" "$isolated" "$cost"
+done < <(echo "portal|copies, polled|copies, by MSI-X|isolated|submit to completion"; cat "$table")
 echo
 echo "demo: done"

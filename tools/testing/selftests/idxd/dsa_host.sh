@@ -64,12 +64,12 @@ dmatest() {
 	echo 2000 >$param/timeout
 	echo "$2" >$param/iterations
 	echo 1 >$param/threads_per_chan
-	echo Y >$param/wait 2>/dev/null || true
 	echo "$1" >$param/channel || return
 	echo 1 >$param/run || return
 	# Reading "wait" returns when all threads have ended.
 	cat $param/wait >/dev/null
-	log=$(dmesg | sed "1,/dsa_host: dmatest on $1/d" | grep "dmatest: $1.*summary")
+	# Only what came after the note above.
+	log=$(dmesg | tac | sed "/dsa_host: dmatest on $1/q" | grep "dmatest: $1.*summary")
 	echo "$log" | note
 	echo 0 >$param/run
 	grep -q "summary $2 tests, 0 failures" <<<"$log"
