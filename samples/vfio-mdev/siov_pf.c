@@ -8,18 +8,20 @@
  *
  * A doorbell page is memory that user space maps, and a store to memory tells nobody. So
  * a thread looks at the doorbells of all running contexts in turn, and sleeps between two
- * rounds if nobody rings: 20 us at first, up to 1 ms. While no context runs, it is not
- * scheduled at all. A real device is told by the bus instead.
+ * rounds if nobody rings: 20 us at first, up to 1 ms, and at least as long as the round has
+ * taken. While no context runs, it is not scheduled at all. A real device is told by the
+ * bus instead.
  */
 #include <linux/delay.h>
 #include <linux/irq_work.h>
 #include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
-#include <linux/xarray.h>
 
 #include "siov_pf.h"
 
@@ -28,12 +30,12 @@ static unsigned int pasid_bits = 13;
 module_param(pasid_bits, uint, 0444);
 MODULE_PARM_DESC(pasid_bits, "width of a PASID, 2 to 20; there are 2^width - 1 contexts");
 
-#define SIOV_RUNNING		XA_MARK_1
 #define SIOV_SLEEP_MIN_US	20
 #define SIOV_SLEEP_MAX_US	1000
+#define SIOV_BATCH		64
 
 struct siov_ctx {
-	u32 id;
+	struct list_head node;		/* in siov_running, or empty */
 	u64 regs[SIOV_NUM_REGS];
 	u32 *doorbell;
 	struct irq_work irq_work;
@@ -45,13 +47,15 @@ static struct platform_device *siov_pf;
 static struct task_struct *siov_engine;
 static DECLARE_WAIT_QUEUE_HEAD(siov_work);
 static u8 siov_buf[PAGE_SIZE];
-static unsigned int siov_used;
 
-/* Contexts by number; those that run are marked */
-static DEFINE_XARRAY_FLAGS(siov_contexts, XA_FLAGS_ALLOC1);
-
-/* Held for one copy, one access to a register: the hardware does one thing at a time */
+/*
+ * Protects all that follows, and the registers of all contexts: the hardware does one
+ * thing at a time. Held for one copy at most.
+ */
 static DEFINE_MUTEX(siov_lock);
+static LIST_HEAD(siov_running);
+static unsigned int siov_nr_running;
+static unsigned int siov_used;
 
 static u64 *reg(struct siov_ctx *ctx, u32 off)
 {
@@ -101,40 +105,50 @@ static bool obey(struct siov_ctx *ctx)
 	return true;
 }
 
-/* One round; true if somebody had rung */
+/*
+ * One round; true if somebody had rung. The lock is dropped after each copy and now and
+ * then between, so that who wants to stop a context does not wait for a round.
+ */
 static bool look_at_doorbells(void)
 {
+	unsigned int batch, left = READ_ONCE(siov_nr_running);
 	struct siov_ctx *ctx;
-	unsigned long id;
 	bool rung = false;
 
-	mutex_lock(&siov_lock);
-	xa_for_each_marked(&siov_contexts, id, ctx, SIOV_RUNNING) {
-		if (!obey(ctx))
-			continue;
-		rung = true;
-		/* Who wants to stop a context waits for one copy, not for a round */
+	while (left) {
+		mutex_lock(&siov_lock);
+		left = min(left, siov_nr_running);
+		for (batch = min(left, SIOV_BATCH); batch; batch--) {
+			ctx = list_first_entry(&siov_running, struct siov_ctx, node);
+			list_move_tail(&ctx->node, &siov_running);
+			left--;
+			if (obey(ctx)) {
+				rung = true;
+				break;
+			}
+		}
 		mutex_unlock(&siov_lock);
 		cond_resched();
-		mutex_lock(&siov_lock);
 	}
-	mutex_unlock(&siov_lock);
 	return rung;
 }
 
 static int engine(void *unused)
 {
 	unsigned int us = SIOV_SLEEP_MIN_US;
+	unsigned int round;
+	ktime_t start;
 
 	while (!kthread_should_stop()) {
-		wait_event_idle(siov_work, xa_marked(&siov_contexts, SIOV_RUNNING) ||
-				kthread_should_stop());
+		wait_event_idle(siov_work, READ_ONCE(siov_nr_running) || kthread_should_stop());
+		start = ktime_get();
 		if (look_at_doorbells()) {
 			us = SIOV_SLEEP_MIN_US;
-		} else {
-			usleep_range(us, 2 * us);
-			us = min(2 * us, SIOV_SLEEP_MAX_US);
+			continue;
 		}
+		round = max_t(u32, us, ktime_us_delta(ktime_get(), start));
+		usleep_range(round, 2 * round);
+		us = min(2 * us, SIOV_SLEEP_MAX_US);
 	}
 	return 0;
 }
@@ -180,33 +194,31 @@ EXPORT_SYMBOL_NS_GPL(siov_pf_free_contexts, SIOV);
 struct siov_ctx *siov_ctx_get(void (*irq)(void *data), void *data)
 {
 	struct siov_ctx *ctx;
-	int ret = -ENOMEM;
+	bool free;
 
 	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
 	if (!ctx)
 		return ERR_PTR(-ENOMEM);
 	ctx->doorbell = (u32 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!ctx->doorbell)
-		goto err_ctx;
+	if (!ctx->doorbell) {
+		kfree(ctx);
+		return ERR_PTR(-ENOMEM);
+	}
+	INIT_LIST_HEAD(&ctx->node);
 	init_irq_work(&ctx->irq_work, raise_irq);
 	ctx->irq = irq;
 	ctx->data = data;
 
 	mutex_lock(&siov_lock);
-	ret = xa_alloc(&siov_contexts, &ctx->id, ctx, XA_LIMIT(1, siov_pf_num_contexts()),
-		       GFP_KERNEL_ACCOUNT);
-	if (!ret)
-		WRITE_ONCE(siov_used, siov_used + 1);
+	free = siov_used < siov_pf_num_contexts();
+	siov_used += free;
 	mutex_unlock(&siov_lock);
-	if (ret)
-		goto err_page;
+	if (!free) {
+		free_page((unsigned long)ctx->doorbell);
+		kfree(ctx);
+		return ERR_PTR(-EBUSY);
+	}
 	return ctx;
-
-err_page:
-	free_page((unsigned long)ctx->doorbell);
-err_ctx:
-	kfree(ctx);
-	return ERR_PTR(ret);
 }
 EXPORT_SYMBOL_NS_GPL(siov_ctx_get, SIOV);
 
@@ -217,9 +229,8 @@ EXPORT_SYMBOL_NS_GPL(siov_ctx_get, SIOV);
 void siov_ctx_put(struct siov_ctx *ctx)
 {
 	mutex_lock(&siov_lock);
-	WARN_ON(xa_get_mark(&siov_contexts, ctx->id, SIOV_RUNNING));
-	xa_erase(&siov_contexts, ctx->id);
-	WRITE_ONCE(siov_used, siov_used - 1);
+	WARN_ON(!list_empty(&ctx->node));
+	siov_used--;
 	mutex_unlock(&siov_lock);
 	irq_work_sync(&ctx->irq_work);
 	free_page((unsigned long)ctx->doorbell);
@@ -247,13 +258,19 @@ EXPORT_SYMBOL_NS_GPL(siov_ctx_read, SIOV);
 
 static void control(struct siov_ctx *ctx, enum siov_ctrl ctrl)
 {
+	bool running = !list_empty(&ctx->node);
+
 	switch (ctrl) {
 	case SIOV_CTRL_RUN:
-		xa_set_mark(&siov_contexts, ctx->id, SIOV_RUNNING);
+		if (running)
+			return;
+		list_add(&ctx->node, &siov_running);
+		WRITE_ONCE(siov_nr_running, siov_nr_running + 1);
 		wake_up(&siov_work);
 		return;
 	case SIOV_CTRL_DRAIN:
-		obey(ctx);
+		if (running)
+			obey(ctx);
 		break;
 	case SIOV_CTRL_RESET:
 		memset(ctx->regs, 0, sizeof(ctx->regs));
@@ -262,7 +279,10 @@ static void control(struct siov_ctx *ctx, enum siov_ctrl ctrl)
 		break;
 	}
 	/* The lock is held, so no copy is under way; and none will begin */
-	xa_clear_mark(&siov_contexts, ctx->id, SIOV_RUNNING);
+	if (running) {
+		list_del_init(&ctx->node);
+		WRITE_ONCE(siov_nr_running, siov_nr_running - 1);
+	}
 	/* Not only the doorbell: the next user is to find nothing of this one */
 	clear_page(ctx->doorbell);
 }
@@ -385,7 +405,6 @@ static void __exit siov_pf_exit(void)
 {
 	platform_device_unregister(siov_pf);
 	kthread_stop(siov_engine);
-	WARN_ON(!xa_empty(&siov_contexts));
 }
 module_exit(siov_pf_exit);
 
