@@ -108,7 +108,11 @@ class Host:
         self.pf = os.path.basename(os.path.dirname(
             os.path.realpath(f"/sys/bus/dsa/devices/{self.dsa}")))
         self.stack.callback(self.disable)
-        self.enable()
+        try:
+            self.enable()
+        except Failure:
+            self.stack.close()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -193,8 +197,8 @@ class Guest:
     """A virtual machine. Its init takes commands; see init.
 
     With a user, QEMU runs as that user, who may open neither /dev/iommu nor the vdev:
-    it gets both as file descriptors, as libvirt does it. The guest's memory is a file
-    that outlives QEMU, so that a test can see what lands in it.
+    it gets both as file descriptors. The guest's memory is a file that outlives QEMU,
+    so that a test can see what lands in it.
     """
 
     def __init__(self, *vdevs, args=(), append="", user=None, iommufd=True):
@@ -259,7 +263,6 @@ class Guest:
         self.command = self.connect("command")
         self.qmp_socket = self.connect("qmp")
         self.qmp_file = self.qmp_socket.makefile("r")
-        self.events = []
         self.qmp_answer()
         self.qmp("qmp_capabilities")
 
@@ -335,7 +338,6 @@ class Guest:
             answer = json.loads(line)
             if "event" not in answer:
                 return answer
-            self.events.append(answer)
 
     def qmp(self, command, **arguments):
         self.qmp_socket.settimeout(60)
