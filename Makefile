@@ -28,6 +28,7 @@ help:
 	@echo 'For a kernel that carries patches/linux-6.12:'
 	@echo '  modules       build the modules outside of its tree (KDIR=$(KDIR))'
 	@echo '  install-tree  add our directories to its source (KSRC=<kernel source>)'
+	@echo '  htmldocs      the documentation as HTML (KSRC=<kernel source>)'
 	@echo '  clean         remove what "make modules" left'
 
 modules clean:
@@ -35,6 +36,9 @@ modules clean:
 
 install-tree:
 	tools/install-tree $(KSRC)
+
+htmldocs:
+	tools/docs/htmldocs $(KSRC)
 
 lab:
 	@$(LAB) build
@@ -45,6 +49,6 @@ test:
 lab-clean:
 	@$(LAB) clean
 
-.PHONY: help modules clean install-tree lab demo guest sample shell test lab-clean
+.PHONY: help modules clean install-tree htmldocs lab demo guest sample shell test lab-clean
 
 endif
