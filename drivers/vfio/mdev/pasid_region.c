@@ -61,24 +61,47 @@ static void bar_write(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, u
 	vdev_ops(vdev)->write(vdev, bar, off, val, len);
 }
 
-static bool access_ok_size(u64 off, size_t count)
+static bool is_bar_access(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, size_t count)
 {
+	if (bar >= MDEV_PASID_NUM_BARS || off >= vdev->bar[bar].size ||
+	    count > vdev->bar[bar].size - off)
+		return false;
 	return (count == 1 || count == 2 || count == 4 || count == 8 || count == MAX_ACCESS) &&
 	       IS_ALIGNED(off, count);
 }
 
-/* The index of the BAR that an access goes to, or an error */
-static int check_bar_access(struct mdev_pasid_vdev *vdev, unsigned int index, u64 off,
-			    size_t count)
+/* @buf is read from if @write, else written to */
+static ssize_t bar_access(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, size_t count,
+			  void __user *buf, bool write)
 {
-	u64 size;
+	unsigned int len = min(count, 8), done;
+	u8 data[MAX_ACCESS];
+	ssize_t ret = count;
 
-	if (index >= MDEV_PASID_NUM_BARS)
+	if (!is_bar_access(vdev, bar, off, count))
 		return -EINVAL;
-	size = vdev->bar[index].size;
-	if (off >= size || count > size - off || !access_ok_size(off, count))
-		return -EINVAL;
-	return index;
+	if (write && copy_from_user(data, buf, count))
+		return -EFAULT;
+
+	mutex_lock(&vdev->lock);
+	if (!(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY))
+		ret = -EIO;
+	for (done = 0; ret > 0 && done < count; done += len) {
+		__le64 val = 0;
+
+		if (write) {
+			memcpy(&val, data + done, len);
+			bar_write(vdev, bar, off + done, le64_to_cpu(val), len);
+		} else {
+			val = cpu_to_le64(bar_read(vdev, bar, off + done, len));
+			memcpy(data + done, &val, len);
+		}
+	}
+	mutex_unlock(&vdev->lock);
+
+	if (!write && ret > 0 && copy_to_user(buf, data, count))
+		return -EFAULT;
+	return ret;
 }
 
 ssize_t mdev_pasid_read(struct vfio_device *vfio, char __user *buf, size_t count, loff_t *ppos)
@@ -86,40 +109,17 @@ ssize_t mdev_pasid_read(struct vfio_device *vfio, char __user *buf, size_t count
 	unsigned int index = *ppos >> MDEV_PASID_OFFSET_SHIFT;
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
 	u64 off = *ppos & MDEV_PASID_OFFSET_MASK;
-	unsigned int len, done;
-	u8 data[MAX_ACCESS];
-	int bar;
+	ssize_t ret;
 
 	if (!count)
 		return 0;
-	if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
-		ssize_t ret = mdev_pasid_config_read(vdev, off, buf, count);
-
-		if (ret > 0)
-			*ppos += ret;
-		return ret;
-	}
-	bar = check_bar_access(vdev, index, off, count);
-	if (bar < 0)
-		return bar;
-
-	len = min(count, 8);
-	mutex_lock(&vdev->lock);
-	if (!(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY)) {
-		mutex_unlock(&vdev->lock);
-		return -EIO;
-	}
-	for (done = 0; done < count; done += len) {
-		__le64 val = cpu_to_le64(bar_read(vdev, bar, off + done, len));
-
-		memcpy(data + done, &val, len);
-	}
-	mutex_unlock(&vdev->lock);
-
-	if (copy_to_user(buf, data, count))
-		return -EFAULT;
-	*ppos += count;
-	return count;
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
+		ret = mdev_pasid_config_read(vdev, off, buf, count);
+	else
+		ret = bar_access(vdev, index, off, count, buf, false);
+	if (ret > 0)
+		*ppos += ret;
+	return ret;
 }
 
 ssize_t mdev_pasid_write(struct vfio_device *vfio, const char __user *buf, size_t count,
@@ -128,41 +128,17 @@ ssize_t mdev_pasid_write(struct vfio_device *vfio, const char __user *buf, size_
 	unsigned int index = *ppos >> MDEV_PASID_OFFSET_SHIFT;
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
 	u64 off = *ppos & MDEV_PASID_OFFSET_MASK;
-	unsigned int len, done;
-	u8 data[MAX_ACCESS];
-	int bar;
+	ssize_t ret;
 
 	if (!count)
 		return 0;
-	if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
-		ssize_t ret = mdev_pasid_config_write(vdev, off, buf, count);
-
-		if (ret > 0)
-			*ppos += ret;
-		return ret;
-	}
-	bar = check_bar_access(vdev, index, off, count);
-	if (bar < 0)
-		return bar;
-	if (copy_from_user(data, buf, count))
-		return -EFAULT;
-
-	len = min(count, 8);
-	mutex_lock(&vdev->lock);
-	if (!(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY)) {
-		mutex_unlock(&vdev->lock);
-		return -EIO;
-	}
-	for (done = 0; done < count; done += len) {
-		__le64 val = 0;
-
-		memcpy(&val, data + done, len);
-		bar_write(vdev, bar, off + done, le64_to_cpu(val), len);
-	}
-	mutex_unlock(&vdev->lock);
-
-	*ppos += count;
-	return count;
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
+		ret = mdev_pasid_config_write(vdev, off, buf, count);
+	else
+		ret = bar_access(vdev, index, off, count, (void __user *)buf, true);
+	if (ret > 0)
+		*ppos += ret;
+	return ret;
 }
 
 /**
