@@ -606,6 +606,7 @@ static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
 
 static void pf_add_wq(struct vdev_pf *pf, struct vdev_wq *w)
 {
+	static char *event[] = { "MDEV_STATE=registered", NULL };
 	struct vdev_wq *pos;
 
 	mutex_lock(&pf->lock);
@@ -615,6 +616,9 @@ static void pf_add_wq(struct vdev_pf *pf, struct vdev_wq *w)
 	/* Before @pos, which is the list's head if no WQ has a higher number */
 	list_add_tail(&w->node, &pos->node);
 	mutex_unlock(&pf->lock);
+
+	/* mdevctl starts vdevs at this event, of which mdev sent one before there was a WQ */
+	kobject_uevent_env(&pf->dev->kobj, KOBJ_CHANGE, event);
 }
 
 static int vdev_enable_wq(struct vdev_wq *w, struct device *dev)
