@@ -606,7 +606,8 @@ static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
 
 static void pf_add_wq(struct vdev_pf *pf, struct vdev_wq *w)
 {
-	char *event[] = { "MDEV_STATE=registered", NULL };
+	char *state = "MDEV_STATE=registered";
+	char *event[] = { state, NULL };
 	struct vdev_wq *pos;
 
 	mutex_lock(&pf->lock);
