@@ -606,8 +606,7 @@ static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
 
 static void pf_add_wq(struct vdev_pf *pf, struct vdev_wq *w)
 {
-	char *state = "MDEV_STATE=registered";
-	char *event[] = { state, NULL };
+	char *event[2] = { "MDEV_STATE=registered" };
 	struct vdev_wq *pos;
 
 	mutex_lock(&pf->lock);
