@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Thousands of vdevs on one PF: they all work at a time, and the memory for the next
- * one does not depend on how many there are. SAMPLE_SCALE in the environment sets another number than 4096.
+ * one does not depend on how many there are. SAMPLE_SCALE in the environment sets
+ * another number than 4096.
  */
 #include <sys/resource.h>
 #include <time.h>
