@@ -33,14 +33,12 @@ struct mdev_pasid_vdev;
 
 /**
  * struct mdev_pasid_refusal - the last thing that was refused, and why
- * @lock: protects the other members
+ * @lock: protects @text
  * @text: one sentence: the object, the cause and the remedy; "" if there is none
- * @count: refusals so far
  */
 struct mdev_pasid_refusal {
-	spinlock_t lock;	/* protects text and count */
+	spinlock_t lock;	/* protects text */
 	char text[MDEV_PASID_SENTENCE];
-	u64 count;
 };
 
 /**
@@ -167,7 +165,6 @@ struct mdev_pasid_bar {
  * @vfio: the vfio_device; must be the first member
  * @mdev: the device on the mdev bus
  * @parent: the PF it lives on
- * @type: the mdev type it was created as
  * @pasid: its PASID on the PF, from create to destroy
  * @bar: its BARs, set in create
  * @lock: serialises callbacks, and protects everything below that is not
@@ -196,7 +193,6 @@ struct mdev_pasid_vdev {
 	struct vfio_device vfio;
 	struct mdev_device *mdev;
 	struct mdev_pasid_parent *parent;
-	struct mdev_type *type;
 	ioasid_t pasid;
 	struct mdev_pasid_bar bar[MDEV_PASID_NUM_BARS];
 	struct mutex lock;	/* see above */
@@ -250,7 +246,6 @@ int mdev_pasid_config_msix(struct mdev_pasid_vdev *vdev, unsigned int num_vector
 /* Called whenever the vdev exists */
 void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector);
 void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev);
-bool mdev_pasid_dma_started(struct mdev_pasid_vdev *vdev);
 
 __printf(2, 3) void mdev_pasid_refuse(struct mdev_pasid_vdev *vdev, const char *fmt, ...);
 __printf(2, 3) void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent,

@@ -12,7 +12,6 @@ static void mdev_pasid_record(struct mdev_pasid_refusal *refusal, struct device 
 {
 	spin_lock(&refusal->lock);
 	scnprintf(refusal->text, sizeof(refusal->text), "%pV", vaf);
-	refusal->count++;
 	spin_unlock(&refusal->lock);
 
 	/* A user can provoke refusals at will */

@@ -43,21 +43,6 @@ void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop ho
 	}
 }
 
-/**
- * mdev_pasid_dma_started() - whether the hardware may do DMA for a vdev
- * @vdev: the vdev
- *
- * Context: a callback, or with &mdev_pasid_vdev.lock held.
- *
- * Return: true between dma_start() and dma_stop().
- */
-bool mdev_pasid_dma_started(struct mdev_pasid_vdev *vdev)
-{
-	lockdep_assert_held(&vdev->lock);
-	return vdev->dma;
-}
-EXPORT_SYMBOL_NS_GPL(mdev_pasid_dma_started, MDEV_PASID);
-
 static void mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool translated,
 				      enum mdev_pasid_stop how)
 {
@@ -201,8 +186,7 @@ static int mdev_pasid_init_device(struct vfio_device *vfio)
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
 
 	vdev->mdev = to_mdev_device(vfio->dev);
-	vdev->type = vdev->mdev->type;
-	vdev->parent = container_of(vdev->type->parent, struct mdev_pasid_parent, mdev);
+	vdev->parent = container_of(vdev->mdev->type->parent, struct mdev_pasid_parent, mdev);
 	mutex_init(&vdev->lock);
 	spin_lock_init(&vdev->irq_lock);
 	spin_lock_init(&vdev->refusal.lock);
