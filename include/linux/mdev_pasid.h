@@ -21,6 +21,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
+#include <linux/wait.h>
 #include <uapi/linux/pci_regs.h>
 
 struct eventfd_ctx;
@@ -181,6 +182,8 @@ struct mdev_pasid_bar {
  *	routed by VFIO_DEVICE_SET_IRQS)
  * @open: the vdev is bound
  * @translated: the PASID has a translation
+ * @replacing: it is being exchanged for another; nobody reaches the BARs meanwhile
+ * @replaced: where they wait for the end of @replacing
  * @dma: dma_start() was called
  * @sink: what backs the portal pages of an attached vdev whose hardware must not be touched
  * @irq_lock: protects @trigger, @err_trigger and @req_trigger; taken in interrupts
@@ -206,6 +209,8 @@ struct mdev_pasid_vdev {
 	__le32 *msix;
 	bool open;
 	bool translated;
+	bool replacing;
+	wait_queue_head_t replaced;
 	bool dma;
 	struct page *sink;
 

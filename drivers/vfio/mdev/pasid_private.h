@@ -34,6 +34,7 @@ static inline const struct mdev_pasid_ops *vdev_ops(struct mdev_pasid_vdev *vdev
 int mdev_pasid_check_group(struct device *dev, char *other, size_t size);
 
 /* pasid_vdev.c */
+int mdev_pasid_lock_settled(struct mdev_pasid_vdev *vdev);
 int mdev_pasid_probe(struct mdev_device *mdev);
 void mdev_pasid_remove(struct mdev_device *mdev);
 void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop how);

@@ -5,7 +5,11 @@
  * An access to a BAR is of 1, 2, 4 or 8 bytes and naturally aligned, or of 64
  * aligned bytes, which is what MOVDIR64B makes: eight accesses with nothing
  * between them. Config space takes accesses of any size.
+ *
+ * While the vdev is moved from one address space to another, accesses to BARs and to
+ * mapped portals wait: whoever submits is served by the old one or the new one.
  */
+#include <linux/file.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/pci_regs.h>
@@ -77,13 +81,16 @@ static ssize_t bar_access(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 of
 	unsigned int len = min(count, 8), done;
 	u8 data[MAX_ACCESS];
 	ssize_t ret = count;
+	int err;
 
 	if (!is_bar_access(vdev, bar, off, count))
 		return -EINVAL;
 	if (write && copy_from_user(data, buf, count))
 		return -EFAULT;
 
-	mutex_lock(&vdev->lock);
+	err = mdev_pasid_lock_settled(vdev);
+	if (err)
+		return err;
 	if (!(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY))
 		ret = -EIO;
 	for (done = 0; ret > 0 && done < count; done += len) {
@@ -188,6 +195,29 @@ static unsigned long portal_pfn(struct mdev_pasid_vdev *vdev, unsigned int bar,
 	return vdev->sink ? page_to_pfn(vdev->sink) : 0;
 }
 
+/*
+ * A store that comes while the vdev is moved to another address space. iommufd takes
+ * mmap_lock meanwhile, so the fault lets go of it, and is made again afterwards. Who
+ * cannot do without it (no store of a CPU, be it a virtual one) is refused.
+ */
+static vm_fault_t portal_wait(struct vm_fault *vmf, struct mdev_pasid_vdev *vdev)
+{
+	struct file *file = vmf->vma->vm_file;
+
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+		return VM_FAULT_SIGBUS;
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	/* Without mmap_lock, only the file keeps the vdev */
+	get_file(file);
+	release_fault_lock(vmf);
+	/* A task that is killed does not come back, whatever the outcome */
+	wait_event_killable(vdev->replaced, !READ_ONCE(vdev->replacing));
+	fput(file);
+	return VM_FAULT_RETRY;
+}
+
 static vm_fault_t portal_fault(struct vm_fault *vmf)
 {
 	struct mdev_pasid_vdev *vdev = vmf->vma->vm_private_data;
@@ -197,6 +227,10 @@ static vm_fault_t portal_fault(struct vm_fault *vmf)
 	unsigned long pfn;
 
 	mutex_lock(&vdev->lock);
+	if (vdev->replacing) {
+		mutex_unlock(&vdev->lock);
+		return portal_wait(vmf, vdev);
+	}
 	pfn = portal_pfn(vdev, bar, page);
 	if (pfn)
 		ret = vmf_insert_pfn(vmf->vma, vmf->address, pfn);

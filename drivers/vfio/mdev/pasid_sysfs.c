@@ -93,7 +93,7 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr, cha
 	const char *state = "closed";
 
 	mutex_lock(&vdev->lock);
-	if (vdev->translated)
+	if (vdev->translated || vdev->replacing)
 		state = "attached";
 	else if (vdev->open)
 		state = "bound";

@@ -43,15 +43,46 @@ void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop ho
 	}
 }
 
+/*
+ * The translation comes or goes. If it goes to make room for another then a user who
+ * reaches for the vdev is made to wait, and the end of that wakes him up.
+ */
 static void mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool translated,
-				      enum mdev_pasid_stop how)
+				      bool replacing, enum mdev_pasid_stop how)
 {
 	mutex_lock(&vdev->lock);
 	vdev->translated = translated;
+	vdev->replacing = replacing;
 	mdev_pasid_update_dma(vdev, how);
 	if (!translated)
 		mdev_pasid_unmap_portals(vdev);
 	mutex_unlock(&vdev->lock);
+	if (!replacing)
+		wake_up_all(&vdev->replaced);
+}
+
+/**
+ * mdev_pasid_lock_settled - take the lock of a vdev that is not between two address spaces
+ * @vdev: the vdev
+ *
+ * Context: may sleep, as long as a replace takes, so not under a lock that it needs:
+ * it pins user memory under mmap_lock.
+ *
+ * Returns 0 with &mdev_pasid_vdev.lock held, or -ERESTARTSYS if the task is killed.
+ */
+int mdev_pasid_lock_settled(struct mdev_pasid_vdev *vdev)
+{
+	int ret;
+
+	mutex_lock(&vdev->lock);
+	while (vdev->replacing) {
+		mutex_unlock(&vdev->lock);
+		ret = wait_event_killable(vdev->replaced, !READ_ONCE(vdev->replacing));
+		if (ret)
+			return ret;
+		mutex_lock(&vdev->lock);
+	}
+	return 0;
 }
 
 /*
@@ -105,12 +136,12 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 	/*
 	 * iommufd pins user memory in here, so not under vdev->lock. Nothing
 	 * else sets translated: the lock of the device set is held.
-	 * Work accepted before a replace completes in the old address space.
+	 * Work accepted before a replace completes in the old address space, and
+	 * what is submitted meanwhile waits for the new one.
 	 */
-	mdev_pasid_set_translated(vdev, false, MDEV_PASID_DRAIN);
+	mdev_pasid_set_translated(vdev, false, vfio->iommufd_attached, MDEV_PASID_DRAIN);
 	ret = vfio_iommufd_physical_attach_ioas(vfio, pt_id);
-	if (vfio->iommufd_attached)
-		mdev_pasid_set_translated(vdev, true, MDEV_PASID_ABORT);
+	mdev_pasid_set_translated(vdev, vfio->iommufd_attached, false, MDEV_PASID_ABORT);
 
 	switch (ret) {
 	case 0:
@@ -139,7 +170,7 @@ static void mdev_pasid_detach_ioas(struct vfio_device *vfio)
 		return;
 
 	/* First the hardware is quiet, then the translation goes */
-	mdev_pasid_set_translated(to_vdev(vfio), false, MDEV_PASID_ABORT);
+	mdev_pasid_set_translated(to_vdev(vfio), false, false, MDEV_PASID_ABORT);
 	vfio_iommufd_physical_detach_ioas(vfio);
 }
 
@@ -188,6 +219,7 @@ static int mdev_pasid_init_device(struct vfio_device *vfio)
 	vdev->mdev = to_mdev_device(vfio->dev);
 	vdev->parent = container_of(vdev->mdev->type->parent, struct mdev_pasid_parent, mdev);
 	mutex_init(&vdev->lock);
+	init_waitqueue_head(&vdev->replaced);
 	spin_lock_init(&vdev->irq_lock);
 	spin_lock_init(&vdev->refusal.lock);
 	return mdev_pasid_config_alloc(vdev);
