@@ -18,7 +18,10 @@
 #include <linux/iommu.h>
 #include <linux/mdev.h>
 #include <linux/mutex.h>
+#include <linux/ratelimit_types.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/time64.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
@@ -34,12 +37,18 @@ struct mdev_pasid_vdev;
 
 /**
  * struct mdev_pasid_refusal - the last thing that was refused, and why
- * @lock: protects @text
- * @text: one sentence: the object, the cause and the remedy; "" if there is none
+ * @lock: protects the rest
+ * @count: how many refusals there were
+ * @time: when the last one was, in seconds of UTC
+ * @text: one sentence about it: the object, the cause and the remedy
+ * @ratelimit: of the sentences that go to the log
  */
 struct mdev_pasid_refusal {
-	spinlock_t lock;	/* protects text */
+	spinlock_t lock;	/* see above */
+	unsigned long count;
+	time64_t time;
 	char text[MDEV_PASID_SENTENCE];
+	struct ratelimit_state ratelimit;
 };
 
 /**
@@ -72,13 +81,16 @@ enum mdev_pasid_stop {
 /**
  * struct mdev_pasid_ops - what a sub-device driver does for a vdev
  *
+ * A callback that fails leaves word by mdev_pasid_refuse(), as an errno alone helps
+ * nobody.
+ *
  * All callbacks may sleep.  Except for @create and @destroy they are called
  * with &mdev_pasid_vdev.lock held, so that a driver needs no lock of its own for
  * what only callbacks touch.
  *
  * @create: claim hardware and describe the vdev: identity and capabilities by
  *	the mdev_pasid_config_*() helpers, &mdev_pasid_vdev.bar and the vectors.  The
- *	PASID is allocated already.  A refusal is explained by mdev_pasid_refuse_create().
+ *	PASID is allocated already.
  * @destroy: undo @create.  Nobody uses the vdev any more.
  * @open: a user has bound the vdev to an iommufd.  Optional.
  * @close: the user has gone.  DMA has been stopped, @reset was called.  Optional.
@@ -120,11 +132,15 @@ struct mdev_pasid_ops {
  * @ops: callbacks
  * @vdev_size: size of the driver's vdev structure, whose first member is a
  *	struct mdev_pasid_vdev
+ * @refusal: the last refusal to make something a parent
  */
 struct mdev_pasid_driver {
 	struct mdev_driver mdev;
 	const struct mdev_pasid_ops *ops;
 	size_t vdev_size;
+
+	/* private: last_error of the driver on the mdev bus */
+	struct mdev_pasid_refusal refusal;
 };
 
 /**
@@ -134,6 +150,7 @@ struct mdev_pasid_driver {
  * @drv: the sub-device driver
  * @dma: the plan, as checked
  * @refusal: the last refusal of a create on this PF
+ * @node: in the list of all parents
  */
 struct mdev_pasid_parent {
 	struct mdev_parent mdev;
@@ -141,6 +158,7 @@ struct mdev_pasid_parent {
 	struct mdev_pasid_driver *drv;
 	struct mdev_pasid_dma dma;
 	struct mdev_pasid_refusal refusal;
+	struct list_head node;
 
 	/* private: mdev_pasid/last_error of the PF */
 	struct device_attribute last_error;
@@ -180,7 +198,10 @@ struct mdev_pasid_bar {
  * @msix_pba: offset of the PBA in it
  * @msix: the MSI-X table as the user wrote it (software only: vectors are
  *	routed by VFIO_DEVICE_SET_IRQS)
+ * @exists: create has succeeded
  * @open: the vdev is bound
+ * @holder: the process that bound it; protected by the lock of the VFIO device set
+ * @holder_comm: its name
  * @translated: the PASID has a translation
  * @replacing: it is being exchanged for another; nobody reaches the BARs meanwhile
  * @replaced: where they wait for the end of @replacing
@@ -207,7 +228,10 @@ struct mdev_pasid_vdev {
 	u32 msix_table;
 	u32 msix_pba;
 	__le32 *msix;
+	bool exists;
 	bool open;
+	pid_t holder;
+	char holder_comm[TASK_COMM_LEN];
 	bool translated;
 	bool replacing;
 	wait_queue_head_t replaced;
@@ -253,7 +277,7 @@ void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector);
 void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev);
 
 __printf(2, 3) void mdev_pasid_refuse(struct mdev_pasid_vdev *vdev, const char *fmt, ...);
-__printf(2, 3) void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent,
+__printf(3, 4) void mdev_pasid_refuse_parent(struct mdev_pasid_driver *drv, struct device *dev,
 					     const char *fmt, ...);
 
 #endif /* LINUX_MDEV_PASID_H */

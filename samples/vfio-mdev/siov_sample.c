@@ -87,10 +87,9 @@ static int sample_create(struct mdev_pasid_vdev *core)
 	v->ctx = siov_ctx_get(sample_interrupt, v);
 	if (IS_ERR(v->ctx)) {
 		ret = PTR_ERR(v->ctx);
-		mdev_pasid_refuse_create(core->parent,
-					 "cannot create %s: no context of %s is free (error %d); remove another vdev",
-					 dev_name(mdev_dev(core->mdev)),
-					 dev_name(core->parent->dev), ret);
+		mdev_pasid_refuse(core,
+				  "cannot create %s: no context of %s is free (error %d); remove another vdev",
+				  dev_name(mdev_dev(core->mdev)), dev_name(core->parent->dev), ret);
 	}
 	return ret;
 }

@@ -79,7 +79,7 @@ for wq in "${wqs[@]}"; do
 	came "$wq: $(<"$devices/$wq/mode"), $(<"$devices/$wq/size") entries, driver $(<"$devices/$wq/driver_name"), $(<"$devices/$wq/state")"
 done
 type=/sys/class/mdev_bus/$pf/mdev_supported_types/idxd-1dwq
-[[ -e $type ]] || die "$pf is no mdev parent" "see the kernel log for \"no vdevs\""
+[[ -e $type ]] || die "$pf is no mdev parent" "$(cat /sys/bus/mdev/drivers/idxd_vdev/last_error)"
 echo "   # cat $type/available_instances"
 came "$(<"$type/available_instances"): the PF, $pf, is an mdev parent"
 [[ $(<"$type/available_instances") == 2 ]] || die "not two instances" "disable what else uses $dsa"

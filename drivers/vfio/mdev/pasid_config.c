@@ -90,11 +90,16 @@ int mdev_pasid_config_msix(struct mdev_pasid_vdev *vdev, unsigned int num_vector
 	u32 table_size = num_vectors * PCI_MSIX_ENTRY_SIZE;
 	u32 pba_size = DIV_ROUND_UP(num_vectors, 64) * 8;
 
-	if (WARN_ON(!num_vectors || num_vectors > MDEV_PASID_MAX_VECTORS ||
-		    bar >= MDEV_PASID_NUM_BARS || !IS_ALIGNED(table | pba, 8) ||
-		    (u64)table + table_size > vdev->bar[bar].size ||
-		    (u64)pba + pba_size > vdev->bar[bar].size))
+	if (!num_vectors || num_vectors > MDEV_PASID_MAX_VECTORS ||
+	    bar >= MDEV_PASID_NUM_BARS || !IS_ALIGNED(table | pba, 8) ||
+	    (u64)table + table_size > vdev->bar[bar].size ||
+	    (u64)pba + pba_size > vdev->bar[bar].size) {
+		mdev_pasid_refuse(vdev,
+				  "cannot create %s: driver %s has no place for %u MSI-X vectors in BAR %u; mend the driver",
+				  dev_name(vdev->vfio.dev), vdev->parent->drv->mdev.driver.name,
+				  num_vectors, bar);
 		return -EINVAL;
+	}
 
 	vdev->msix = kzalloc(table_size, GFP_KERNEL_ACCOUNT);
 	if (!vdev->msix)
@@ -120,9 +125,14 @@ static int config_add_bars(struct mdev_pasid_vdev *vdev)
 		if (!bar->size)
 			continue;
 		/* A 64-bit BAR takes the place of the next one, too */
-		if (WARN_ON(!is_power_of_2(bar->size) || bar->size < PAGE_SIZE ||
-			    i + 1 == MDEV_PASID_NUM_BARS || vdev->bar[i + 1].size))
+		if (!is_power_of_2(bar->size) || bar->size < PAGE_SIZE ||
+		    i + 1 == MDEV_PASID_NUM_BARS || vdev->bar[i + 1].size) {
+			mdev_pasid_refuse(vdev,
+					  "cannot create %s: driver %s makes BAR %u of %#llx bytes, which is no 64-bit BAR; mend the driver",
+					  dev_name(vdev->vfio.dev),
+					  vdev->parent->drv->mdev.driver.name, i, bar->size);
 			return -EINVAL;
+		}
 		if (bar->prefetchable)
 			type |= PCI_BASE_ADDRESS_MEM_PREFETCH;
 		config_set32(vdev, off, type, lower_32_bits(wmask));

@@ -3,8 +3,8 @@
  * Sub-device drivers and the PFs they share: registration, and the check that a
  * PF and its IOMMU can do the DMA that a driver plans.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
+#include <linux/cleanup.h>
+#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
@@ -22,6 +22,7 @@
 int mdev_pasid_register_driver(struct mdev_pasid_driver *drv)
 {
 	static const struct attribute_group *default_groups[] = { &mdev_pasid_attr_group, NULL };
+	static const struct attribute_group *driver_groups[] = { &mdev_pasid_driver_group, NULL };
 
 	if (WARN_ON(drv->vdev_size < sizeof(struct mdev_pasid_vdev)))
 		return -EINVAL;
@@ -29,8 +30,11 @@ int mdev_pasid_register_driver(struct mdev_pasid_driver *drv)
 	drv->mdev.device_api = VFIO_DEVICE_API_PCI_STRING;
 	drv->mdev.probe = mdev_pasid_probe;
 	drv->mdev.remove = mdev_pasid_remove;
+	drv->mdev.create_refused = mdev_pasid_create_refused;
+	drv->mdev.driver.groups = driver_groups;
 	if (!drv->mdev.driver.dev_groups)
 		drv->mdev.driver.dev_groups = default_groups;
+	mdev_pasid_refusal_init(&drv->refusal);
 	return mdev_register_driver(&drv->mdev);
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_register_driver, MDEV_PASID);
@@ -47,21 +51,38 @@ void mdev_pasid_unregister_driver(struct mdev_pasid_driver *drv)
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_unregister_driver, MDEV_PASID);
 
+/* How much a device of the same IOMMU group says about why a PF cannot have vdevs */
+enum mdev_pasid_neighbour {
+	NEIGHBOUR_NONE,
+	NEIGHBOUR_BRIDGE,	/* does not do ACS */
+	NEIGHBOUR_DEVICE,
+	NEIGHBOUR_NO_PASIDS,
+};
+
 struct mdev_pasid_group_search {
 	struct device *dev;
+	enum mdev_pasid_neighbour found;
 	char *other;
 	size_t size;
 };
 
-static int mdev_pasid_other_device(struct device *dev, void *data)
+static int mdev_pasid_look_at(struct device *dev, void *data)
 {
 	struct mdev_pasid_group_search *search = data;
+	enum mdev_pasid_neighbour what = NEIGHBOUR_DEVICE;
 
 	if (dev == search->dev)
 		return 0;
-	/* Named here: the group can lose the device as soon as we return */
-	strscpy(search->other, dev_name(dev), search->size);
-	return 1;
+	if (dev_is_pci(dev) && pci_is_bridge(to_pci_dev(dev)))
+		what = NEIGHBOUR_BRIDGE;
+	else if (!dev->iommu || !dev->iommu->max_pasids)
+		what = NEIGHBOUR_NO_PASIDS;
+	if (what > search->found) {
+		search->found = what;
+		/* Named here: the group can lose the device as soon as we return */
+		strscpy(search->other, dev_name(dev), search->size);
+	}
+	return 0;
 }
 
 /*
@@ -70,21 +91,31 @@ static int mdev_pasid_other_device(struct device *dev, void *data)
  * single one of them promises, so the group must hold this device alone. The
  * group can grow by hot plug; hence this is asked again for each bind.
  *
- * Returns 0, -ENODEV without a group, or -EXDEV with the name of another
- * device of the group in @other.
+ * What a group can do is what each device of it can. So if one has no PASIDs then
+ * it is the one to be named.
+ *
+ * Returns 0, -ENODEV without a group, or with the name of another device of the
+ * group in @other -EOPNOTSUPP if that has no PASIDs, else -EXDEV.
  */
 int mdev_pasid_check_group(struct device *dev, char *other, size_t size)
 {
 	struct mdev_pasid_group_search search = { .dev = dev, .other = other, .size = size };
 	struct iommu_group *group;
-	int ret;
 
 	group = iommu_group_get(dev);
 	if (!group)
 		return -ENODEV;
-	ret = iommu_group_for_each_dev(group, &search, mdev_pasid_other_device);
+	iommu_group_for_each_dev(group, &search, mdev_pasid_look_at);
 	iommu_group_put(group);
-	return ret ? -EXDEV : 0;
+
+	switch (search.found) {
+	case NEIGHBOUR_NONE:
+		return 0;
+	case NEIGHBOUR_NO_PASIDS:
+		return -EOPNOTSUPP;
+	default:
+		return -EXDEV;
+	}
 }
 
 static int mdev_pasid_check_width(struct device *dev, u8 addr_width)
@@ -101,48 +132,94 @@ static int mdev_pasid_check_width(struct device *dev, u8 addr_width)
 	return reachable ? 0 : -ERANGE;
 }
 
-static int mdev_pasid_check_plan(struct device *dev, const struct mdev_pasid_dma *dma)
+static int mdev_pasid_check_plan(struct mdev_pasid_driver *drv, struct device *dev,
+				 const struct mdev_pasid_dma *dma)
 {
+	const char *name = dev_name(dev);
 	char other[64];
 	int ret;
 
 	ret = mdev_pasid_check_group(dev, other, sizeof(other));
 	if (ret == -ENODEV || !dev->iommu) {
-		dev_err(dev, "no vdevs: no IOMMU translates this device; enable the IOMMU (intel_iommu=on,sm_on)\n");
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: no IOMMU translates it; enable the IOMMU (intel_iommu=on,sm_on)",
+					 name);
 		return -ENODEV;
 	}
+	if (ret == -EOPNOTSUPP) {
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: %s of the same IOMMU group has no PASIDs; enable ACS or use another slot",
+					 name, other);
+		return ret;
+	}
 	if (ret) {
-		dev_err(dev, "no vdevs: shares its IOMMU group with %s; enable ACS or use another slot\n",
-			other);
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: it shares its IOMMU group with %s; enable ACS or use another slot",
+					 name, other);
 		return ret;
 	}
 
 	if (!dev->iommu->max_pasids ||
 	    (dev_is_pci(dev) && !to_pci_dev(dev)->pasid_enabled)) {
-		dev_err(dev, "no vdevs: no PASIDs; the device needs the PASID capability and the IOMMU scalable mode (intel_iommu=on,sm_on)\n");
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: it has no PASIDs; use a device with the PASID capability, and the scalable mode of the IOMMU (intel_iommu=on,sm_on)",
+					 name);
 		return -EOPNOTSUPP;
 	}
 	/* PASID 0 is the device itself */
 	if (!dma->max_pasids || dma->max_pasids > dev->iommu->max_pasids - 1) {
-		dev_err(dev, "no vdevs: %u PASIDs planned, device and IOMMU have %u; plan fewer\n",
-			dma->max_pasids, dev->iommu->max_pasids - 1);
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: the driver plans %u PASIDs, device and IOMMU have %u; plan 1 to that many",
+					 name, dma->max_pasids, dev->iommu->max_pasids - 1);
 		return -ENOSPC;
 	}
 
 	if (!device_iommu_capable(dev, IOMMU_CAP_CACHE_COHERENCY)) {
-		dev_err(dev, "no vdevs: the IOMMU does not do cache coherent DMA; such a device cannot be given to users\n");
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: its DMA is not cache coherent, so that no user can be given it; use another device",
+					 name);
 		return -EOPNOTSUPP;
 	}
 	if (dma->coherent && !device_iommu_capable(dev, IOMMU_CAP_ENFORCE_CACHE_COHERENCY)) {
-		dev_err(dev, "no vdevs: the IOMMU cannot enforce cache coherency, which the driver plans on; plan without\n");
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: the driver plans on enforced cache coherency, which the IOMMU cannot do; plan without",
+					 name);
 		return -EOPNOTSUPP;
 	}
 	if (mdev_pasid_check_width(dev, dma->addr_width)) {
-		dev_err(dev, "no vdevs: the IOMMU translates no address of %u bits; check the planned width\n",
-			dma->addr_width);
+		mdev_pasid_refuse_parent(drv, dev,
+					 "cannot register %s: the IOMMU translates no address of %u bits; plan the width that the device has",
+					 name, dma->addr_width);
 		return -ERANGE;
 	}
 	return 0;
+}
+
+static LIST_HEAD(mdev_pasid_parents);
+static DEFINE_MUTEX(mdev_pasid_parents_lock);
+
+/* A second parent of the same device would get in the way of the first in sysfs */
+static int mdev_pasid_add_parent(struct mdev_pasid_parent *parent)
+{
+	struct mdev_pasid_parent *pos;
+
+	guard(mutex)(&mdev_pasid_parents_lock);
+	list_for_each_entry(pos, &mdev_pasid_parents, node) {
+		if (pos->dev == parent->dev) {
+			mdev_pasid_refuse_parent(parent->drv, parent->dev,
+						 "cannot register %s: driver %s offers vdevs on it already; let that one go first",
+						 dev_name(parent->dev), pos->drv->mdev.driver.name);
+			return -EBUSY;
+		}
+	}
+	list_add(&parent->node, &mdev_pasid_parents);
+	return 0;
+}
+
+static void mdev_pasid_del_parent(struct mdev_pasid_parent *parent)
+{
+	guard(mutex)(&mdev_pasid_parents_lock);
+	list_del(&parent->node);
 }
 
 /**
@@ -155,12 +232,13 @@ static int mdev_pasid_check_plan(struct device *dev, const struct mdev_pasid_dma
  * @nr_types: how many
  *
  * The plan is checked here and what cannot be fulfilled is refused, with a
- * sentence in the kernel log.
+ * sentence in last_error of @drv on the mdev bus and in the kernel log.
  *
  * Context: may sleep.
  *
  * Return: 0, -ENODEV without IOMMU, -EXDEV if @dev shares its IOMMU group,
- * -EOPNOTSUPP, -ENOSPC or -ERANGE for a plan that the hardware cannot fulfil.
+ * -EOPNOTSUPP, -ENOSPC or -ERANGE for a plan that the hardware cannot fulfil,
+ * -EBUSY if @dev is a parent already.
  */
 int mdev_pasid_register_parent(struct mdev_pasid_parent *parent, struct device *dev,
 			       struct mdev_pasid_driver *drv, const struct mdev_pasid_dma *dma,
@@ -168,21 +246,27 @@ int mdev_pasid_register_parent(struct mdev_pasid_parent *parent, struct device *
 {
 	int ret;
 
-	ret = mdev_pasid_check_plan(dev, dma);
+	ret = mdev_pasid_check_plan(drv, dev, dma);
 	if (ret)
 		return ret;
-	if (dma->page_faults) {
-		ret = iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_IOPF);
-		if (ret) {
-			dev_err(dev, "no vdevs: page requests are planned, but device or IOMMU has none; plan without\n");
-			return ret;
-		}
-	}
 
 	parent->dev = dev;
 	parent->drv = drv;
 	parent->dma = *dma;
-	spin_lock_init(&parent->refusal.lock);
+	mdev_pasid_refusal_init(&parent->refusal);
+	ret = mdev_pasid_add_parent(parent);
+	if (ret)
+		return ret;
+
+	if (dma->page_faults) {
+		ret = iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_IOPF);
+		if (ret) {
+			mdev_pasid_refuse_parent(drv, dev,
+						 "cannot register %s: the driver plans on page requests, which device or IOMMU cannot do (error %d); plan without",
+						 dev_name(dev), ret);
+			goto err_list;
+		}
+	}
 
 	ret = mdev_pasid_parent_sysfs_add(parent);
 	if (ret)
@@ -197,6 +281,11 @@ err_sysfs:
 err_iopf:
 	if (dma->page_faults)
 		iommu_dev_disable_feature(dev, IOMMU_DEV_FEAT_IOPF);
+	mdev_pasid_refuse_parent(drv, dev,
+				 "cannot register %s: its files in sysfs cannot be made (error %d); see the log, and free some memory",
+				 dev_name(dev), ret);
+err_list:
+	mdev_pasid_del_parent(parent);
 	return ret;
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_register_parent, MDEV_PASID);
@@ -215,6 +304,7 @@ void mdev_pasid_unregister_parent(struct mdev_pasid_parent *parent)
 	mdev_pasid_parent_sysfs_remove(parent);
 	if (parent->dma.page_faults)
 		iommu_dev_disable_feature(parent->dev, IOMMU_DEV_FEAT_IOPF);
+	mdev_pasid_del_parent(parent);
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_unregister_parent, MDEV_PASID);
 

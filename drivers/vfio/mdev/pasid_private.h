@@ -8,7 +8,7 @@
  *   pasid_region.c	BARs: access and mmap
  *   pasid_irq.c	interrupts
  *   pasid_ioctl.c	VFIO_DEVICE_* ioctls
- *   pasid_sysfs.c	refusals, and the pasid/ directory that shows them
+ *   pasid_sysfs.c	refusals, and the files that show them
  */
 #ifndef MDEV_PASID_PRIVATE_H
 #define MDEV_PASID_PRIVATE_H
@@ -34,6 +34,7 @@ static inline const struct mdev_pasid_ops *vdev_ops(struct mdev_pasid_vdev *vdev
 int mdev_pasid_check_group(struct device *dev, char *other, size_t size);
 
 /* pasid_vdev.c */
+void mdev_pasid_create_refused(struct mdev_type *type, const guid_t *uuid, int error);
 int mdev_pasid_lock_settled(struct mdev_pasid_vdev *vdev);
 int mdev_pasid_probe(struct mdev_device *mdev);
 void mdev_pasid_remove(struct mdev_device *mdev);
@@ -67,6 +68,12 @@ void mdev_pasid_clear_irqs(struct mdev_pasid_vdev *vdev);
 long mdev_pasid_ioctl(struct vfio_device *vfio, unsigned int cmd, unsigned long arg);
 
 /* pasid_sysfs.c */
+extern const struct attribute_group mdev_pasid_driver_group;
+
+void mdev_pasid_refusal_init(struct mdev_pasid_refusal *refusal);
+unsigned long mdev_pasid_refusal_count(struct mdev_pasid_refusal *refusal);
+__printf(2, 3) void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent,
+					     const char *fmt, ...);
 int mdev_pasid_parent_sysfs_add(struct mdev_pasid_parent *parent);
 void mdev_pasid_parent_sysfs_remove(struct mdev_pasid_parent *parent);
 

@@ -1,21 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Refusals, and where an administrator reads them: the pasid/ directory of a vdev
- * and the mdev_pasid/ directory of a PF.
+ * Refusals, and where an administrator reads them: the pasid/ directory of a vdev,
+ * the mdev_pasid/ directory of a PF, and the driver on the mdev bus for a PF that
+ * could not become a parent, and so has no such directory.
  */
+#include <linux/ratelimit.h>
 #include <linux/sysfs.h>
+#include <linux/timekeeping.h>
 
 #include "pasid_private.h"
 
-static void mdev_pasid_record(struct mdev_pasid_refusal *refusal, struct device *dev,
-			      struct va_format *vaf)
+void mdev_pasid_refusal_init(struct mdev_pasid_refusal *refusal)
+{
+	spin_lock_init(&refusal->lock);
+	ratelimit_default_init(&refusal->ratelimit);
+}
+
+/**
+ * mdev_pasid_refusal_count - how many refusals there were, to see whether there is a new one
+ * @refusal: of a vdev or a PF
+ */
+unsigned long mdev_pasid_refusal_count(struct mdev_pasid_refusal *refusal)
+{
+	unsigned long count;
+
+	spin_lock(&refusal->lock);
+	count = refusal->count;
+	spin_unlock(&refusal->lock);
+	return count;
+}
+
+static void refusal_record(struct mdev_pasid_refusal *refusal, struct va_format *vaf)
 {
 	spin_lock(&refusal->lock);
+	refusal->count++;
+	refusal->time = ktime_get_real_seconds();
 	scnprintf(refusal->text, sizeof(refusal->text), "%pV", vaf);
 	spin_unlock(&refusal->lock);
+}
 
-	/* A user can provoke refusals at will */
-	dev_notice_ratelimited(dev, "%pV\n", vaf);
+/* A user can provoke refusals at will, but floods neither the log nor what others have there */
+static void refusal_log(struct mdev_pasid_refusal *refusal, struct device *dev,
+			struct va_format *vaf)
+{
+	if (__ratelimit(&refusal->ratelimit))
+		dev_notice(dev, "%pV\n", vaf);
 }
 
 /**
@@ -23,31 +52,37 @@ static void mdev_pasid_record(struct mdev_pasid_refusal *refusal, struct device 
  * @vdev: the vdev
  * @fmt: the object, the cause and the remedy, without a newline
  *
- * Goes to pasid/last_error of the vdev and, rate-limited, to the log.
+ * Goes to pasid/last_error of the vdev and, rate-limited, to the log. While the
+ * vdev is being created it goes to mdev_pasid/last_error of the PF instead, since
+ * that is what remains.
  *
  * Context: process context.
  */
 void mdev_pasid_refuse(struct mdev_pasid_vdev *vdev, const char *fmt, ...)
 {
+	struct mdev_pasid_parent *parent = vdev->parent;
 	struct va_format vaf = { .fmt = fmt };
 	va_list args;
 
 	va_start(args, fmt);
 	vaf.va = &args;
-	mdev_pasid_record(&vdev->refusal, vdev->vfio.dev, &vaf);
+	refusal_record(&vdev->refusal, &vaf);
+	if (vdev->exists) {
+		refusal_log(&vdev->refusal, vdev->vfio.dev, &vaf);
+	} else {
+		refusal_record(&parent->refusal, &vaf);
+		refusal_log(&parent->refusal, parent->dev, &vaf);
+	}
 	va_end(args);
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_refuse, MDEV_PASID);
 
 /**
- * mdev_pasid_refuse_create() - leave a sentence about a refused create
+ * mdev_pasid_refuse_create - leave a sentence about a refused create
  * @parent: the PF
  * @fmt: the object, the cause and the remedy, without a newline
  *
- * As mdev_pasid_refuse(), for a vdev that does not come to exist: goes to
- * mdev_pasid/last_error of the PF.
- *
- * Context: process context.
+ * As mdev_pasid_refuse(), for a vdev that is not there.
  */
 void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent, const char *fmt, ...)
 {
@@ -56,17 +91,46 @@ void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent, const char *fmt,
 
 	va_start(args, fmt);
 	vaf.va = &args;
-	mdev_pasid_record(&parent->refusal, parent->dev, &vaf);
+	refusal_record(&parent->refusal, &vaf);
+	refusal_log(&parent->refusal, parent->dev, &vaf);
 	va_end(args);
 }
-EXPORT_SYMBOL_NS_GPL(mdev_pasid_refuse_create, MDEV_PASID);
 
-static ssize_t mdev_pasid_show_refusal(struct mdev_pasid_refusal *refusal, char *buf)
+/**
+ * mdev_pasid_refuse_parent() - leave a sentence about a device that cannot back vdevs
+ * @drv: the driver of the vdevs
+ * @dev: the device
+ * @fmt: the object, the cause and the remedy, without a newline
+ *
+ * Goes to last_error of the driver on the mdev bus, which is there before
+ * any parent is, and, rate-limited, to the log.
+ *
+ * Context: process context.
+ */
+void mdev_pasid_refuse_parent(struct mdev_pasid_driver *drv, struct device *dev,
+			      const char *fmt, ...)
+{
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.va = &args;
+	refusal_record(&drv->refusal, &vaf);
+	refusal_log(&drv->refusal, dev, &vaf);
+	va_end(args);
+}
+EXPORT_SYMBOL_NS_GPL(mdev_pasid_refuse_parent, MDEV_PASID);
+
+static ssize_t refusal_show(struct mdev_pasid_refusal *refusal, char *buf)
 {
 	ssize_t len;
 
 	spin_lock(&refusal->lock);
-	len = sysfs_emit(buf, "%s\n", refusal->text);
+	if (refusal->count)
+		len = sysfs_emit(buf, "%ptT%s #%lu %s\n", &refusal->time, "Z", refusal->count,
+				 refusal->text);
+	else
+		len = sysfs_emit(buf, "\n");
 	spin_unlock(&refusal->lock);
 	return len;
 }
@@ -106,7 +170,7 @@ static ssize_t last_error_show(struct device *dev, struct device_attribute *attr
 {
 	struct mdev_pasid_vdev *vdev = dev_get_drvdata(dev);
 
-	return mdev_pasid_show_refusal(&vdev->refusal, buf);
+	return refusal_show(&vdev->refusal, buf);
 }
 static DEVICE_ATTR_RO(last_error);
 
@@ -124,11 +188,30 @@ const struct attribute_group mdev_pasid_attr_group = {
 };
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_attr_group, MDEV_PASID);
 
+static ssize_t driver_last_error_show(struct device_driver *driver, char *buf)
+{
+	struct mdev_pasid_driver *drv = container_of(driver, struct mdev_pasid_driver, mdev.driver);
+
+	return refusal_show(&drv->refusal, buf);
+}
+
+static struct driver_attribute driver_last_error =
+	__ATTR(last_error, 0444, driver_last_error_show, NULL);
+
+static struct attribute *mdev_pasid_driver_attrs[] = {
+	&driver_last_error.attr,
+	NULL
+};
+
+const struct attribute_group mdev_pasid_driver_group = {
+	.attrs = mdev_pasid_driver_attrs,
+};
+
 static ssize_t parent_last_error_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct mdev_pasid_parent *parent = container_of(attr, struct mdev_pasid_parent, last_error);
 
-	return mdev_pasid_show_refusal(&parent->refusal, buf);
+	return refusal_show(&parent->refusal, buf);
 }
 
 int mdev_pasid_parent_sysfs_add(struct mdev_pasid_parent *parent)

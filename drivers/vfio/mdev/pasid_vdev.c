@@ -19,6 +19,7 @@
 void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop how)
 {
 	bool dma = vdev->translated && (mdev_pasid_command(vdev) & PCI_COMMAND_MASTER);
+	unsigned long before;
 	int ret;
 
 	lockdep_assert_held(&vdev->lock);
@@ -27,11 +28,12 @@ void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop ho
 		return;
 
 	if (dma) {
+		before = mdev_pasid_refusal_count(&vdev->refusal);
 		ret = vdev_ops(vdev)->dma_start(vdev);
 		vdev->dma = !ret;
 		/* What was dropped until now is to reach the hardware */
 		mdev_pasid_unmap_portals(vdev);
-		if (ret)
+		if (ret && mdev_pasid_refusal_count(&vdev->refusal) == before)
 			mdev_pasid_refuse(vdev,
 					  "DMA stays off: the hardware of %s did not start (error %d); reset the vdev",
 					  dev_name(vdev->parent->dev), ret);
@@ -108,23 +110,47 @@ static int mdev_pasid_bind_iommufd(struct vfio_device *vfio, struct iommufd_ctx 
 	int ret;
 
 	ret = mdev_pasid_check_group(pf, other, sizeof(other));
-	if (ret == -EXDEV)
+	if (ret && ret != -ENODEV) {
 		mdev_pasid_refuse(vdev,
-				  "cannot bind: %s shares its IOMMU group with %s; enable ACS or use another slot",
+				  "cannot bind: %s shares its IOMMU group with %s now; remove that device",
 				  dev_name(pf), other);
-	else if (ret)
-		mdev_pasid_refuse(vdev,
-				  "cannot bind: no IOMMU translates %s any more; remove the vdev",
-				  dev_name(pf));
-	if (ret)
 		return ret;
+	}
 
 	ret = vfio_iommufd_pasid_bind(vfio, ictx, vdev->pasid, out_device_id);
-	if (ret)
+	if (ret) {
 		mdev_pasid_refuse(vdev,
-				  "cannot bind: iommufd does not take PASID %u of %s (error %d); check the IOMMU of the device",
+				  "cannot bind: iommufd does not take PASID %u of %s (error %d); see the log, and free some memory",
 				  vdev->pasid, dev_name(pf), ret);
-	return ret;
+		return ret;
+	}
+	vdev->holder = task_tgid_nr(current);
+	get_task_comm(vdev->holder_comm, current->group_leader);
+	return 0;
+}
+
+/* What VFIO refuses before we are asked */
+static void mdev_pasid_bind_refused(struct vfio_device *vfio, int error)
+{
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+
+	switch (error) {
+	case -EBUSY:
+		/* Its user chooses the name of a process, which may be no text */
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: process %d (%*pE) has bound the vdev to an iommufd; close that file first, wherever it was passed",
+				  vdev->holder, (int)strlen(vdev->holder_comm),
+				  vdev->holder_comm);
+		break;
+	case -EINVAL:
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: this file of the vdev is bound already; close it, which unbinds, and open the vdev again");
+		break;
+	default:
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: the file descriptor is of no iommufd (error %d); pass one of /dev/iommu",
+				  error);
+	}
 }
 
 static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
@@ -158,7 +184,7 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 		break;
 	default:
 		mdev_pasid_refuse(vdev,
-				  "cannot attach: setting up a page table from object %u for PASID %u failed (error %d); see the log of the IOMMU",
+				  "cannot attach: no page table can be made of object %u for PASID %u (error %d); see that the memory mapped in it is still there, and at RLIMIT_MEMLOCK",
 				  id, vdev->pasid, ret);
 	}
 	return ret;
@@ -177,11 +203,17 @@ static void mdev_pasid_detach_ioas(struct vfio_device *vfio)
 static int mdev_pasid_open_device(struct vfio_device *vfio)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	unsigned long before;
 	int ret = 0;
 
 	mutex_lock(&vdev->lock);
+	before = mdev_pasid_refusal_count(&vdev->refusal);
 	if (vdev_ops(vdev)->open)
 		ret = vdev_ops(vdev)->open(vdev);
+	if (ret && mdev_pasid_refusal_count(&vdev->refusal) == before)
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: driver %s does not open the vdev (error %d); see the log",
+				  vdev->parent->drv->mdev.driver.name, ret);
 	vdev->open = !ret;
 	mutex_unlock(&vdev->lock);
 	return ret;
@@ -207,11 +239,6 @@ static void mdev_pasid_close_device(struct vfio_device *vfio)
 	/* VFIO unbinds next, and detaches with it */
 }
 
-static void mdev_pasid_refused(struct vfio_device *vfio, const char *why)
-{
-	mdev_pasid_refuse(to_vdev(vfio), "%s", why);
-}
-
 static int mdev_pasid_init_device(struct vfio_device *vfio)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
@@ -221,7 +248,7 @@ static int mdev_pasid_init_device(struct vfio_device *vfio)
 	mutex_init(&vdev->lock);
 	init_waitqueue_head(&vdev->replaced);
 	spin_lock_init(&vdev->irq_lock);
-	spin_lock_init(&vdev->refusal.lock);
+	mdev_pasid_refusal_init(&vdev->refusal);
 	return mdev_pasid_config_alloc(vdev);
 }
 
@@ -248,8 +275,24 @@ static const struct vfio_device_ops mdev_pasid_vfio_ops = {
 	.mmap		= mdev_pasid_mmap,
 	.ioctl		= mdev_pasid_ioctl,
 	.request	= mdev_pasid_request,
-	.refused	= mdev_pasid_refused,
+	.bind_refused	= mdev_pasid_bind_refused,
 };
+
+/* What mdev refuses before we are asked */
+void mdev_pasid_create_refused(struct mdev_type *type, const guid_t *uuid, int error)
+{
+	struct mdev_pasid_parent *parent =
+		container_of(type->parent, struct mdev_pasid_parent, mdev);
+
+	if (uuid)
+		mdev_pasid_refuse_create(parent,
+					 "cannot create %pUl: a vdev has this UUID already; choose another one",
+					 uuid);
+	else
+		mdev_pasid_refuse_create(parent,
+					 "cannot create a vdev on %s: what was written is no UUID; write one as uuidgen prints it",
+					 dev_name(parent->dev));
+}
 
 int mdev_pasid_probe(struct mdev_device *mdev)
 {
@@ -261,31 +304,41 @@ int mdev_pasid_probe(struct mdev_device *mdev)
 	int ret;
 
 	vfio = _vfio_alloc_device(drv->vdev_size, &mdev->dev, &mdev_pasid_vfio_ops);
-	if (IS_ERR(vfio))
-		return PTR_ERR(vfio);
+	if (IS_ERR(vfio)) {
+		ret = PTR_ERR(vfio);
+		mdev_pasid_refuse_create(parent,
+					 "cannot create %s: there is no memory for it (error %d); free some",
+					 dev_name(&mdev->dev), ret);
+		return ret;
+	}
 	vdev = to_vdev(vfio);
 
 	vdev->pasid = iommu_alloc_global_pasid(parent->dev);
 	if (vdev->pasid == IOMMU_PASID_INVALID) {
-		mdev_pasid_refuse_create(parent,
-					 "cannot create %s: no PASID is free; remove another vdev",
-					 dev_name(&mdev->dev));
+		mdev_pasid_refuse(vdev, "cannot create %s: no PASID is free; remove another vdev",
+				  dev_name(&mdev->dev));
 		ret = -ENOSPC;
 		goto err_put;
 	}
 
 	ret = drv->ops->create(vdev);
-	if (ret)
+	if (ret) {
+		if (!vdev->refusal.count)
+			mdev_pasid_refuse(vdev,
+					  "cannot create %s: driver %s does not make it (error %d); see the log",
+					  dev_name(&mdev->dev), drv->mdev.driver.name, ret);
 		goto err_pasid;
+	}
 	ret = mdev_pasid_config_finish(vdev);
 	if (ret)
 		goto err_destroy;
 
 	dev_set_drvdata(&mdev->dev, vdev);
+	vdev->exists = true;
 	ret = vfio_register_pasid_iommu_dev(vfio, parent->dev);
 	if (ret) {
 		mdev_pasid_refuse_create(parent,
-					 "cannot create %s: VFIO does not take it (error %d); it needs CONFIG_VFIO_DEVICE_CDEV and coherent DMA",
+					 "cannot create %s: VFIO does not take it (error %d); see the log, and free some memory",
 					 dev_name(&mdev->dev), ret);
 		goto err_destroy;
 	}

@@ -69,8 +69,8 @@ int vdev_hw_start(struct idxd_vdev *v)
 	ret = idxd_wq_hw_start(v->wq, v->core.pasid);
 	if (ret) {
 		mdev_pasid_refuse(&v->core,
-				  "cannot start %s: the device refused; see its errors in the log",
-				  dev_name(wq_confdev(v->wq)));
+				  "cannot start %s: the device refused (error %d); see its errors in the log, and reset the vdev",
+				  dev_name(wq_confdev(v->wq)), ret);
 		return ret;
 	}
 	v->hw_on = true;
@@ -207,9 +207,9 @@ static int vdev_create(struct mdev_pasid_vdev *core)
 	mutex_unlock(&pf->lock);
 
 	if (!w) {
-		mdev_pasid_refuse_create(core->parent,
-					 "cannot create %s: no WQ of %s is free; enable another with driver_name vdev",
-					 dev_name(mdev_dev(core->mdev)), dev_name(pf->dev));
+		mdev_pasid_refuse(core,
+				  "cannot create %s: no WQ of %s is free; enable another with driver_name vdev",
+				  dev_name(mdev_dev(core->mdev)), dev_name(pf->dev));
 		return -ENOSPC;
 	}
 	return 0;
@@ -237,14 +237,14 @@ static int vdev_open(struct mdev_pasid_vdev *core)
 
 	if (!v->lease) {
 		mdev_pasid_refuse(core,
-				  "cannot open: the vdev has no WQ any more; remove it and create another");
+				  "cannot bind: the vdev has no WQ any more; remove it and create another");
 		return -ENODEV;
 	}
 
 	ret = vdev_acquire(v);
 	if (ret) {
 		mdev_pasid_refuse(core,
-				  "cannot open: no memory or interrupt for %s (error %d)",
+				  "cannot bind: there is no memory or interrupt for %s (error %d); free some",
 				  dev_name(wq_confdev(v->wq)), ret);
 		return ret;
 	}
@@ -489,8 +489,12 @@ static struct vdev_pf *pf_get(struct idxd_device *idxd)
 
 	lockdep_assert_held(&pf_mutex);
 
-	if (test_bit(IDXD_FLAG_REMOVING, &idxd->flags))
+	if (test_bit(IDXD_FLAG_REMOVING, &idxd->flags)) {
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend a WQ of %s: idxd is leaving the device; wait for it to come back",
+					 dev_name(dev));
 		return ERR_PTR(-ENODEV);
+	}
 
 	pf = pf_find(dev);
 	if (pf)
@@ -579,25 +583,37 @@ static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
 	struct idxd_device *idxd = wq->idxd;
 
 	if (!idxd_wq_driver_name_match(wq, dev)) {
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: its driver_name is \"%s\"; set it to vdev",
+					 dev_name(dev), wq->driver_name);
 		idxd->cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME;
 		return -ENODEV;
 	}
 	if (idxd->data->type != IDXD_TYPE_DSA) {
-		dev_err(dev, "no vdev: not a WQ of a DSA; use another driver_name\n");
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: %s is no DSA; set another driver_name",
+					 dev_name(dev), dev_name(&idxd->pdev->dev));
 		idxd->cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME;
 		return -ENODEV;
 	}
 	if (idxd->state != IDXD_DEV_ENABLED) {
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: its device is not enabled; enable %s first",
+					 dev_name(dev), dev_name(idxd_confdev(idxd)));
 		idxd->cmd_status = IDXD_SCMD_DEV_NOT_ENABLED;
 		return -ENXIO;
 	}
 	if (!wq_dedicated(wq)) {
-		dev_err(dev, "no vdev: the WQ is shared; set mode to dedicated\n");
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: it is shared; set its mode to dedicated",
+					 dev_name(dev));
 		idxd->cmd_status = IDXD_SCMD_WQ_NO_SWQ_SUPPORT;
 		return -EOPNOTSUPP;
 	}
 	if (test_bit(WQ_FLAG_BLOCK_ON_FAULT, &wq->flags)) {
-		dev_err(dev, "no vdev: the WQ waits for page faults, which nobody serves; set block_on_fault to 0\n");
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: it waits for page faults, which nobody serves; set its block_on_fault to 0",
+					 dev_name(dev));
 		idxd->cmd_status = IDXD_SCMD_WQ_NO_SVM;
 		return -EOPNOTSUPP;
 	}
@@ -642,11 +658,19 @@ static int vdev_enable_wq(struct vdev_wq *w, struct device *dev)
 
 	wq->type = IDXD_WQT_USER;
 	ret = idxd_drv_enable_wq(wq);
-	if (ret)
+	if (ret) {
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: idxd does not enable it (error %d); see cmd_status of %s",
+					 dev_name(dev), ret, dev_name(idxd_confdev(wq->idxd)));
 		goto err_type;
+	}
 	ret = idxd_wq_hw_stop(wq, false);
-	if (ret)
+	if (ret) {
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: the device does not stop it (error %d); disable and enable %s",
+					 dev_name(dev), ret, dev_name(idxd_confdev(wq->idxd)));
 		goto err_enable;
+	}
 
 	vdev_regs_build(w->regs, wq);
 	idxd_wq_set_private(wq, w);

@@ -8,8 +8,6 @@
 #include "vdev_harness.h"
 
 #define MEM_SIZE	(1 << 16)
-#define SRC		0x1000
-#define DST		0x8000
 
 FIXTURE(pasid) {
 	struct dsa_pool pool;
@@ -33,20 +31,6 @@ FIXTURE_TEARDOWN(pasid)
 		vdev_attr(uuid, "last_error", __text, sizeof(__text));		\
 		TH_LOG("last_error is \"%s\"", __text);				\
 	}
-
-/* One copy inside @mem, whose source is filled by @seed; does it arrive? */
-static int copy(struct test_vdev *v, struct dsa_mem *mem, uint32_t seed)
-{
-	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, SRC, DST, 4096);
-	int ret;
-
-	dsa_fill(mem->va + SRC, 4096, seed);
-	memset(mem->va + DST, 0, 4096);
-	ret = dsa_run(&v->dsa, mem, &desc);
-	if (ret != DSA_COMP_SUCCESS)
-		return ret;
-	return dsa_check(mem->va + DST, 4096, seed) < 0 ? DSA_COMP_SUCCESS : -EIO;
-}
 
 static int bind(struct test_vdev *v)
 {
@@ -117,7 +101,7 @@ TEST_F(pasid, second_iommufd)
 	EXPECT_TRUE(vdev_state_is(self->v.uuid, "bound"));
 	ASSERT_EQ(0, test_vdev_attach(&self->v, MEM_SIZE));
 	ASSERT_EQ(0, dsa_start(&self->v.dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&self->v, &self->v.mem, 1));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&self->v.dsa, &self->v.mem, 1));
 	close(self->v.fd);
 	self->v.fd = fd2;
 	EXPECT_EQ(0, vdev_bind(fd2, iommufd2, &devid));
@@ -169,7 +153,7 @@ TEST_F(pasid, attach_misuse)
 	EXPECT_EQ(-ENOENT, vdev_attach(self->v.fd, &pt));
 	EXPECT_TRUE(vdev_state_is(self->v.uuid, "attached"));
 	ASSERT_EQ(0, dsa_start(&self->v.dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&self->v, &self->v.mem, 2));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&self->v.dsa, &self->v.mem, 2));
 }
 
 /* IOAS and HWPT ids of another iommufd mean nothing here. */
@@ -197,14 +181,14 @@ TEST_F(pasid, attach_ioas)
 	/* An IOAS goes in and the HWPT made for it comes out. */
 	EXPECT_NE(self->v.ioas, self->v.hwpt);
 	ASSERT_EQ(0, dsa_start(&self->v.dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&self->v, &self->v.mem, 3));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&self->v.dsa, &self->v.mem, 3));
 
 	/* Once more to the same IOAS changes nothing. */
 	pt = self->v.ioas;
 	EXPECT_EQ(0, vdev_attach(self->v.fd, &pt));
 	EXPECT_EQ(self->v.hwpt, pt);
 	ASSERT_EQ(0, dsa_start(&self->v.dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&self->v, &self->v.mem, 4));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&self->v.dsa, &self->v.mem, 4));
 
 	/* What is in use cannot be destroyed. */
 	EXPECT_EQ(-EBUSY, iommufd_destroy(self->v.iommufd, self->v.ioas));
@@ -226,7 +210,7 @@ TEST_F(pasid, attach_hwpt)
 	ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
 	EXPECT_EQ(hwpt, pt);
 	ASSERT_EQ(0, dsa_start(&self->v.dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&self->v, &self->v.mem, 5));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&self->v.dsa, &self->v.mem, 5));
 	EXPECT_EQ(-EBUSY, iommufd_destroy(self->v.iommufd, hwpt));
 	EXPECT_EQ(0, vdev_detach(self->v.fd));
 	EXPECT_EQ(0, iommufd_destroy(self->v.iommufd, hwpt));
@@ -290,7 +274,7 @@ TEST_F(pasid, replace)
 		/* Is it one step for the device? It need not start again then. */
 		ASSERT_EQ(0, dsa_start(&v->dsa));
 		memset(other->va, 0x77, MEM_SIZE);
-		EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, now, i));
+		EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, now, i));
 		EXPECT_EQ(0x77, other->va[0]);
 		EXPECT_EQ(0, memcmp(other->va, other->va + 1, MEM_SIZE - 1));
 	}
@@ -302,11 +286,11 @@ TEST_F(pasid, replace)
 	ASSERT_EQ(0, vdev_attach(v->fd, &pt));
 	EXPECT_EQ(hwpt, pt);
 	ASSERT_EQ(0, dsa_start(&v->dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, &mem2, 9));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, &mem2, 9));
 	pt = v->ioas;
 	ASSERT_EQ(0, vdev_attach(v->fd, &pt));
 	ASSERT_EQ(0, dsa_start(&v->dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, &v->mem, 10));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, &v->mem, 10));
 	/* The one that was left is free. */
 	EXPECT_EQ(0, iommufd_destroy(v->iommufd, hwpt));
 	EXPECT_EQ(0, iommufd_destroy(v->iommufd, ioas2));
@@ -325,7 +309,7 @@ TEST_F(pasid, detach)
 	ASSERT_EQ(0, test_vdev_attach(v, MEM_SIZE));
 	for (i = 0; i < 5; i++) {
 		ASSERT_EQ(0, dsa_start(&v->dsa));
-		EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, &v->mem, i));
+		EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, &v->mem, i));
 		EXPECT_EQ(0, vdev_detach(v->fd));
 		EXPECT_EQ(0, vdev_detach(v->fd));
 		EXPECT_TRUE(vdev_state_is(v->uuid, "bound"));
@@ -352,14 +336,14 @@ TEST_F(pasid, map_while_attached)
 
 		ASSERT_NE(MAP_FAILED, va);
 		ASSERT_EQ(0, ioas_map(v->iommufd, v->ioas, va, 4096, iova, IOAS_RW));
-		dsa_fill(v->mem.va + SRC, 4096, i);
-		desc = dsa_desc_move(&v->mem, 0, SRC, 0, 4096);
+		dsa_fill(v->mem.va + TEST_SRC, 4096, i);
+		desc = dsa_desc_move(&v->mem, 0, TEST_SRC, 0, 4096);
 		desc.dst_addr = iova;
 		EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(&v->dsa, &v->mem, &desc));
 		EXPECT_EQ(-1, dsa_check(va, 4096, i));
 		ASSERT_EQ(0, ioas_unmap(v->iommufd, v->ioas, iova, 4096));
 		memset(va, 0, 4096);
-		desc = dsa_desc_move(&v->mem, 0, SRC, 0, 4096);
+		desc = dsa_desc_move(&v->mem, 0, TEST_SRC, 0, 4096);
 		desc.dst_addr = iova;
 		EXPECT_NE(DSA_COMP_SUCCESS, dsa_run(&v->dsa, &v->mem, &desc));
 		EXPECT_EQ(0, *(uint8_t *)va);
@@ -389,7 +373,7 @@ TEST_F(pasid, close_unbinds)
 	ASSERT_EQ(0, dsa_start(&v->dsa));
 	close(v->iommufd);
 	v->iommufd = -1;
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, &v->mem, 6));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, &v->mem, 6));
 }
 
 /* Several vdevs in one iommufd: one IOAS for both, or one each. */
@@ -412,19 +396,19 @@ TEST_F(pasid, two_in_one_iommufd)
 	EXPECT_EQ(v->hwpt, pt);
 	ASSERT_EQ(0, dsa_start(&v->dsa));
 	ASSERT_EQ(0, dsa_start(&w.dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, &v->mem, 7));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&w, &v->mem, 8));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, &v->mem, 7));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&w.dsa, &v->mem, 8));
 
 	ASSERT_EQ(0, ioas_alloc(w.iommufd, &ioas2));
 	ASSERT_EQ(0, dsa_mem_alloc(&mem2, w.iommufd, ioas2, TEST_IOVA, MEM_SIZE));
 	pt = ioas2;
 	ASSERT_EQ(0, vdev_attach(w.fd, &pt));
 	ASSERT_EQ(0, dsa_start(&w.dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&w, &mem2, 9));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, &v->mem, 10));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&w.dsa, &mem2, 9));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, &v->mem, 10));
 	/* One leaves; the other does not notice. */
 	EXPECT_EQ(0, test_vdev_down(&w));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(v, &v->mem, 11));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v->dsa, &v->mem, 11));
 	dsa_mem_free(&mem2);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -86,6 +87,18 @@ int sysfs_write(const char *value, const char *fmt, ...)
 	ret = check(write(fd, value, strlen(value)));
 	close(fd);
 	return ret < 0 ? ret : 0;
+}
+
+bool run_modprobe(const char *fmt, ...)
+{
+	char command[256] = "modprobe -q ";
+	size_t len = strlen(command);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(command + len, sizeof(command) - len, fmt, ap);
+	va_end(ap);
+	return !system(command);
 }
 
 bool path_exists(const char *fmt, ...)
@@ -177,11 +190,33 @@ bool is_sentence(const char *text, const char *start)
 	return words >= 5 && !strchr(text, '\n') && !strncmp(text, start, strlen(start));
 }
 
+int refusal_read(struct refusal *refusal, const char *path)
+{
+	struct tm tm = { 0 };
+	char line[512];
+	int ret, len = 0;
+
+	memset(refusal, 0, sizeof(*refusal));
+	ret = sysfs_read(line, sizeof(line), "%s", path);
+	if (ret <= 0)
+		return ret;
+	if (sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2dZ #%lu %n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &refusal->count, &len) < 7 || !len)
+		return -EPROTO;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	refusal->time = timegm(&tm);
+	snprintf(refusal->text, sizeof(refusal->text), "%s", line + len);
+	return 0;
+}
+
 bool last_error_is_sentence(const char *uuid, const char *start)
 {
-	char text[512];
+	struct refusal refusal;
+	char path[VDEV_PATH_MAX];
 
-	return vdev_attr(uuid, "last_error", text, sizeof(text)) > 0 && is_sentence(text, start);
+	snprintf(path, sizeof(path), MDEV_DEVICES "/%s/pasid/last_error", uuid);
+	return !refusal_read(&refusal, path) && is_sentence(refusal.text, start);
 }
 
 bool vdev_state_is(const char *uuid, const char *state)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
@@ -33,6 +34,7 @@ long long sysfs_read_num(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2)));
 int sysfs_write(const char *value, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+bool run_modprobe(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool path_exists(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* --- life cycle of a vdev ---------------------------------------------- */
@@ -48,6 +50,15 @@ long long vdev_available(const char *parent, const char *type);
 int vdev_cdev(const char *uuid, char path[VDEV_PATH_MAX]);
 /* One of pasid/{pasid,parent,state,last_error}. */
 int vdev_attr(const char *uuid, const char *name, char *buf, size_t size);
+/* What a last_error file says: the sentence, when it was left, and how many were before. */
+struct refusal {
+	time_t time;
+	unsigned long count;
+	char text[320];
+};
+
+/* All zero if nothing was refused. */
+int refusal_read(struct refusal *refusal, const char *path);
 /*
  * Every refusal leaves one line that names the thing, the cause and the remedy:
  * does @text begin with @start, and has it the length of a sentence?

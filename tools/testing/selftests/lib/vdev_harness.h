@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -61,6 +62,58 @@ static void __attribute__((constructor)) test_remember(void)
 	dsa_snapshot(&test_snapshot);
 	atexit(test_restore);
 }
+
+/* Where test_copy() copies from and to, in memory of at least 64 KiB */
+#define TEST_SRC	0x1000
+#define TEST_DST	0x8000
+
+/* One copy of a page inside @mem, whose source is filled by @seed; does it arrive? */
+static inline int test_copy(struct dsa *dsa, struct dsa_mem *mem, uint32_t seed)
+{
+	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, TEST_SRC, TEST_DST, 4096);
+	int ret;
+
+	dsa_fill(mem->va + TEST_SRC, 4096, seed);
+	memset(mem->va + TEST_DST, 0, 4096);
+	ret = dsa_run(dsa, mem, &desc);
+	if (ret != DSA_COMP_SUCCESS)
+		return ret;
+	return dsa_check(mem->va + TEST_DST, 4096, seed) < 0 ? DSA_COMP_SUCCESS : -EIO;
+}
+
+/* A last_error file, as it was before something is refused */
+struct last_error {
+	char path[VDEV_PATH_MAX];
+	struct refusal was;
+	time_t since;
+};
+
+static inline __attribute__((format(printf, 2, 3)))
+int last_error_watch(struct last_error *last, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(last->path, sizeof(last->path), fmt, ap);
+	va_end(ap);
+	last->since = time(NULL);
+	return refusal_read(&last->was, last->path);
+}
+
+/* One thing was refused since, with exactly this sentence. tools/lab/host/refusals reads these. */
+#define EXPECT_REFUSED(last, ...) do {						\
+	struct refusal __now;							\
+	char __text[sizeof(__now.text)];					\
+										\
+	snprintf(__text, sizeof(__text), __VA_ARGS__);				\
+	EXPECT_EQ(0, refusal_read(&__now, (last)->path));			\
+	EXPECT_STREQ(__text, __now.text);					\
+	EXPECT_EQ((last)->was.count + 1, __now.count);				\
+	EXPECT_LE((last)->since, __now.time);					\
+	EXPECT_GE(time(NULL), __now.time);					\
+	(last)->was = __now;							\
+	(last)->since = __now.time;						\
+} while (0)
 
 /* Each step stands on the one before it. */
 enum test_stage { CREATED, OPENED, BOUND, ATTACHED, STARTED };

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which PFs can have vdevs: those that have their IOMMU group for themselves. This
- * looks at every DSA of the machine, and needs one of each kind: alone in its
- * group, and not.
+ * looks at every DSA of the machine, and needs each kind: alone in its group, with
+ * a device that has PASIDs, and with one that has none.
  */
 #include <glob.h>
+#include <limits.h>
 
 #include "vdev_harness.h"
 
@@ -14,7 +15,60 @@ struct dsa_pf {
 	char dsa[16];
 	char pf[32];
 	unsigned int others;		/* devices of the group beside the PF */
+	/* The one to be named: the first without PASIDs, else with, else a port */
+	char other[32];
+	bool pasids;
 };
+
+/* Is extended capability 0x1b, PASID, in the list that starts at 0x100? */
+static bool has_pasids(const char *dev)
+{
+	uint8_t config[4096] = { 0 };
+	char path[PATH_MAX];
+	unsigned int at, i;
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/config", dev);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	len = read(fd, config, sizeof(config));
+	close(fd);
+	for (i = 0, at = 0x100; len == sizeof(config) && at && i < 64; i++) {
+		uint32_t header;
+
+		memcpy(&header, config + at, sizeof(header));
+		if ((header & 0xffff) == 0x1b)
+			return true;
+		at = header >> 20;
+	}
+	return false;
+}
+
+static void look_at_group(struct dsa_pf *d, const glob_t *devices)
+{
+	int best = 0;
+	size_t i;
+
+	for (i = 0; i < devices->gl_pathc; i++) {
+		const char *dev = devices->gl_pathv[i], *name = strrchr(dev, '/') + 1;
+		bool pasids = has_pasids(dev);
+		char class[16] = "";
+		int rank;
+
+		if (!strcmp(name, d->pf))
+			continue;
+		d->others++;
+		sysfs_read(class, sizeof(class), "%s/class", dev);
+		rank = !strncmp(class, "0x0604", 6) ? 1 : pasids ? 2 : 3;
+		if (rank > best) {
+			best = rank;
+			snprintf(d->other, sizeof(d->other), "%.31s", name);
+			d->pasids = rank < 3;
+		}
+	}
+}
 
 static unsigned int find_dsas(struct dsa_pf *list)
 {
@@ -40,7 +94,7 @@ static unsigned int find_dsas(struct dsa_pf *list)
 			 d->pf);
 		if (glob(path, 0, NULL, &devices))
 			continue;
-		d->others = devices.gl_pathc - 1;
+		look_at_group(d, &devices);
 		globfree(&devices);
 		nr++;
 	}
@@ -90,22 +144,35 @@ TEST_F(group, alone)
 
 TEST_F(group, shared)
 {
-	unsigned int i, found = 0;
+	unsigned int i, found[2] = { 0 };
+	struct last_error last;
 	struct dsa_pool pool;
+
+	ASSERT_EQ(0, last_error_watch(&last, "/sys/bus/mdev/drivers/idxd_vdev/last_error"));
 
 	for (i = 0; i < self->nr; i++) {
 		struct dsa_pf *d = &self->list[i];
 
 		if (!d->others)
 			continue;
-		found++;
+		found[d->pasids]++;
 		setenv("DSA", d->dsa, 1);
-		EXPECT_EQ(-EXDEV, dsa_pool_get(&pool, 1)) {
+		EXPECT_EQ(d->pasids ? -EXDEV : -EOPNOTSUPP, dsa_pool_get(&pool, 1)) {
 			TH_LOG("%s has %u others in its group", d->pf, d->others);
 		}
+		if (d->pasids)
+			EXPECT_REFUSED(&last,
+				       "cannot register %s: it shares its IOMMU group with %s; enable ACS or use another slot",
+				       d->pf, d->other);
+		else
+			EXPECT_REFUSED(&last,
+				       "cannot register %s: %s of the same IOMMU group has no PASIDs; enable ACS or use another slot",
+				       d->pf, d->other);
 		EXPECT_FALSE(path_exists(MDEV_BUS_CLASS "/%s", d->pf));
+		EXPECT_FALSE(path_exists("/sys/bus/pci/devices/%s/mdev_pasid", d->pf));
 	}
-	EXPECT_NE(0, found);
+	EXPECT_NE(0, found[false]);
+	EXPECT_NE(0, found[true]);
 }
 
 TEST_HARNESS_MAIN
