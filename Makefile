@@ -25,10 +25,10 @@ help:
 	@echo '  shell         a prompt'
 	@echo '  lab           only build it'
 	@echo '  lab-clean     remove all that was built'
+	@echo '  htmldocs      the documentation as HTML (KSRC=<kernel source>: without the lab)'
 	@echo 'For a kernel that carries patches/linux-6.12:'
 	@echo '  modules       build the modules outside of its tree (KDIR=$(KDIR))'
 	@echo '  install-tree  add our directories to its source (KSRC=<kernel source>)'
-	@echo '  htmldocs      the documentation as HTML (KSRC=<kernel source>)'
 	@echo '  clean         remove what "make modules" left'
 
 modules clean:
@@ -38,7 +38,11 @@ install-tree:
 	tools/install-tree $(KSRC)
 
 htmldocs:
+ifdef KSRC
 	tools/docs/htmldocs $(KSRC)
+else
+	@$(LAB) root 'cd /lab/src && tools/docs/htmldocs /lab/kernel/src'
+endif
 
 lab:
 	@$(LAB) build
