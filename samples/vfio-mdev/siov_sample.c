@@ -239,7 +239,7 @@ static int sample_probe(struct platform_device *pdev)
 					  pf->types, ARRAY_SIZE(pf->types));
 }
 
-/* Waits until the users have let go of all vdevs, and removes them. DSA: pf_gone() */
+/* Waits until the users have let go of all vdevs, and removes them. DSA: pf_unregister() */
 static void sample_remove(struct platform_device *pdev)
 {
 	struct sample_pf *pf = platform_get_drvdata(pdev);
