@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/io.h>
 #include <linux/pci.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "vdev.h"
@@ -88,7 +89,7 @@ phys_addr_t vdev_portal_addr(struct idxd_vdev *v, unsigned long page)
 	return v->direct && v->hw_on ? portal_phys(v->wq, page) : 0;
 }
 
-static void portal_submit(struct idxd_vdev *v, unsigned int slot, const void *bytes)
+static void portal_submit(struct idxd_vdev *v, unsigned int place, const void *bytes)
 {
 	struct dsa_hw_desc desc __aligned(VDEV_DESC_SIZE);
 
@@ -123,7 +124,33 @@ static void portal_submit(struct idxd_vdev *v, unsigned int slot, const void *by
 
 	/* The data that the descriptor is about must be there before it */
 	wmb();
-	iosubmit_cmds512(v->portal + slot * VDEV_DESC_SIZE, &desc, 1);
+	iosubmit_cmds512(v->portal + place * VDEV_DESC_SIZE, &desc, 1);
+}
+
+/*
+ * The slot of what this thread writes to a place, or a free one.  Mostly it is the first
+ * that is looked at.  Whoever begins descriptors and does not end them may lose some.
+ */
+static struct vdev_slot *portal_slot(struct idxd_vdev *v, unsigned int place)
+{
+	struct vdev_slot *slot, *free = NULL;
+	pid_t writer = task_pid_nr(current);
+	unsigned int i;
+
+	for (i = 0; i < VDEV_NUM_SLOTS; i++) {
+		slot = &v->slots[(place + i) % VDEV_NUM_SLOTS];
+		if (slot->next && slot->writer == writer && slot->place == place)
+			return slot;
+		if (!slot->next && !free)
+			free = slot;
+	}
+	if (!free) {
+		free = &v->slots[place];
+		free->next = 0;
+	}
+	free->writer = writer;
+	free->place = place;
+	return free;
 }
 
 /**
@@ -134,20 +161,21 @@ static void portal_submit(struct idxd_vdev *v, unsigned int slot, const void *by
  * @len: its length
  *
  * MOVDIR64B arrives as eight pieces of 8 bytes.  From a virtual machine each comes by
- * itself, with those of another CPU for another slot in between.  The pieces of one
- * slot come in ascending order; what does not fit in starts anew.
+ * itself, with those of other CPUs in between, be it for the same place of the portal: a
+ * guest's driver rightly takes the store for one.  But those of a CPU come from its
+ * thread, and in ascending order.  What does not fit in starts anew.
  *
- * Context: may sleep, with &mdev_pasid_vdev.lock held.
+ * Context: may sleep, in the user's context, with &mdev_pasid_vdev.lock held.
  */
 void vdev_portal_write(struct idxd_vdev *v, u64 off, u64 val, unsigned int len)
 {
-	unsigned int nr = off / VDEV_DESC_SIZE, pos = off % VDEV_DESC_SIZE;
+	unsigned int place = off / VDEV_DESC_SIZE, pos = off % VDEV_DESC_SIZE;
 	struct vdev_slot *slot;
 
-	if (nr >= VDEV_NUM_SLOTS || !v->slots || len < 4)
+	if (place >= VDEV_NUM_SLOTS || !v->slots || len < 4)
 		return;
 
-	slot = &v->slots[nr];
+	slot = portal_slot(v, place);
 	if (pos && pos != slot->next) {
 		slot->next = 0;
 		return;
@@ -160,5 +188,5 @@ void vdev_portal_write(struct idxd_vdev *v, u64 off, u64 val, unsigned int len)
 	slot->next = 0;
 	/* A WQ that is not enabled drops descriptors */
 	if (v->hw_on)
-		portal_submit(v, nr, slot->bytes);
+		portal_submit(v, place, slot->bytes);
 }

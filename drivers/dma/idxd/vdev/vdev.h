@@ -75,11 +75,15 @@ struct vdev_wq {
 /**
  * struct vdev_slot - a descriptor that is being written, piece by piece
  * @bytes: the descriptor
- * @next: how much of it is there
+ * @next: how much of it is there, 0 if the slot is free
+ * @writer: the thread that writes it
+ * @place: where in the portals, in descriptors
  */
 struct vdev_slot {
 	u8 bytes[VDEV_DESC_SIZE];
 	u8 next;
+	pid_t writer;
+	unsigned int place;
 };
 
 /**
@@ -99,7 +103,7 @@ struct vdev_slot {
  * @int_handle: the interrupt handle that the user holds, or -1
  * @irq: Linux number of the vector of the WQ
  * @portal: mapping of the WQ's portals
- * @slots: a slot for each place of the portals that takes a descriptor
+ * @slots: the descriptors that are being written
  * @bad_opcode: one that the device does not have
  * @regs_lock: protects @regs and @halted, which the error handler changes
  * @regs: BAR0

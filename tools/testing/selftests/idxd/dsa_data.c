@@ -3,6 +3,8 @@
  * The data path of a DSA vdev: each operation, checked byte by byte, through the
  * mapped portal pages and through the mediated portal of an unprivileged user.
  */
+#include <pthread.h>
+
 #include "vdev_harness.h"
 
 #define MEM_SIZE	(4 << 20)
@@ -462,6 +464,96 @@ TEST_F(data, eight_by_eight)
 					variant->page * PORTAL_PAGE + 64 + i * 8, &words[i], 8));
 	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_wait(dsa_cr(self->mem, 0), 10000));
 	EXPECT_EQ(-1, dsa_check(self->mem->va + DST, 3333, 5));
+}
+
+/* One of several threads that write to the same place, piece by piece. */
+struct writer {
+	struct dsa *dsa;
+	uint64_t off;
+	struct dsa_hw_desc desc;
+	pthread_barrier_t *barrier;
+	int ret;
+};
+
+static void *write_pieces(void *arg)
+{
+	struct writer *w = arg;
+	uint64_t *words = (uint64_t *)&w->desc;
+	int i;
+
+	for (i = 0; i < 8; i++) {
+		pthread_barrier_wait(w->barrier);
+		w->ret |= vdev_write(w->dsa->fd, &w->dsa->portals, w->off + i * 8, &words[i], 8);
+	}
+	return NULL;
+}
+
+/* As two virtual CPUs that store to the same 64 bytes: each store stays one. */
+TEST_F(data, two_writers)
+{
+	struct writer w[2] = {};
+	pthread_barrier_t barrier;
+	pthread_t thread;
+	unsigned int i, round;
+
+	ASSERT_EQ(0, pthread_barrier_init(&barrier, NULL, 2));
+	dsa_fill(self->mem->va + SRC, 2 * 3333, 5);
+	for (round = 0; round < 10; round++) {
+		for (i = 0; i < 2; i++) {
+			w[i] = (struct writer) {
+				.dsa = self->dsa,
+				.off = variant->page * PORTAL_PAGE + 128,
+				.desc = dsa_desc_move(self->mem, i, SRC + i * 3333,
+						      i ? DST2 : DST, 3333),
+				.barrier = &barrier,
+			};
+		}
+		memset(self->mem->va + DST, 0, 3333);
+		memset(self->mem->va + DST2, 0, 3333);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, write_pieces, &w[0]));
+		write_pieces(&w[1]);
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		for (i = 0; i < 2; i++) {
+			EXPECT_EQ(0, w[i].ret);
+			ASSERT_EQ(DSA_COMP_SUCCESS, dsa_wait(dsa_cr(self->mem, i), 10000));
+		}
+		EXPECT_EQ(0, memcmp(self->mem->va + DST, self->mem->va + SRC, 3333));
+		EXPECT_EQ(0, memcmp(self->mem->va + DST2, self->mem->va + SRC + 3333, 3333));
+	}
+	pthread_barrier_destroy(&barrier);
+}
+
+/* Descriptors that are begun and not ended harm nobody but their writer. */
+TEST_F(data, unfinished)
+{
+	struct writer other = {
+		.dsa = self->dsa,
+		.off = variant->page * PORTAL_PAGE,
+		.desc = dsa_desc_move(self->mem, 0, SRC, DST, 3333),
+	};
+	struct dsa_hw_desc desc = dsa_desc_move(self->mem, 1, SRC, DST2, 3333);
+	uint64_t *words = (uint64_t *)&desc, off;
+	pthread_barrier_t barrier;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_barrier_init(&barrier, NULL, 1));
+	other.barrier = &barrier;
+	dsa_fill(self->mem->va + SRC, 3333, 5);
+	for (off = 0; off < 2 * PORTAL_PAGE; off += 64)
+		ASSERT_EQ(0, vdev_write(self->dsa->fd, &self->dsa->portals, off, words, 8));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_pieces, &other));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, other.ret);
+	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_wait(dsa_cr(self->mem, 0), 10000));
+	EXPECT_EQ(-1, dsa_check(self->mem->va + DST, 3333, 5));
+
+	/* The writer itself begins anew, after a piece that does not fit in, too */
+	for (off = 16; off <= 64; off += 48) {
+		ASSERT_EQ(0, vdev_write(self->dsa->fd, &self->dsa->portals, off, words, 8));
+		EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, self->mem, &desc));
+		EXPECT_EQ(-1, dsa_check(self->mem->va + DST2, 3333, 5));
+	}
+	pthread_barrier_destroy(&barrier);
 }
 
 TEST_HARNESS_MAIN
