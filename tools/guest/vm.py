@@ -62,6 +62,12 @@ def wait_until(condition, seconds, what):
         time.sleep(0.1)
 
 
+def fix_mdevctl():
+    """Debian 13's udev rule calls mdevctl where its package does not put it."""
+    if not os.path.exists("/usr/sbin/mdevctl"):
+        os.symlink("/usr/bin/mdevctl", "/usr/sbin/mdevctl")
+
+
 class HostLog:
     """The kernel log of the host from now on."""
 
@@ -95,9 +101,9 @@ class Host:
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
-        kvm = "kvm-amd" if "svm" in read("/proc/cpuinfo") else "kvm-intel"
-        for module in ("iommufd", "idxd", "idxd_vdev", kvm):
-            if not os.path.exists("/sys/module/" + module.replace("-", "_")):
+        self.kvm = "kvm_amd" if "svm" in read("/proc/cpuinfo") else "kvm_intel"
+        for module in ("iommufd", "idxd", "idxd_vdev", self.kvm):
+            if not os.path.exists(f"/sys/module/{module}"):
                 run(f"modprobe {module}")
         for kind, place in (("debugfs", "/sys/kernel/debug"), ("tracefs", "/sys/kernel/tracing")):
             if not os.path.ismount(place):
@@ -157,9 +163,9 @@ class Host:
 class Vdev:
     """A vdev that mdevctl has defined and started."""
 
-    def __init__(self, pf):
+    def __init__(self, pf, name=None):
         self.pf = pf
-        self.uuid = str(uuid.uuid4())
+        self.uuid = name or str(uuid.uuid4())
         self.path = f"/sys/bus/mdev/devices/{self.uuid}"
 
     def create(self):
@@ -373,17 +379,18 @@ class Guest:
         self.load_driver()
         self.enable_wq()
 
-    def dmatest(self, iterations=1000, size=4096):
+    def dmatest(self, iterations=1000, size=4096, threads=1):
         """Verified copies by the guest's dmaengine: how many, failures, per second."""
         self.run("dmesg -c >/dev/null")
         self.run(f"insmod /lib/dmatest.ko iterations={iterations} test_buf_size={size} "
-                 "timeout=20000 run=1")
-        self.run("timeout 250 sh -c 'until dmesg | grep -q summary; do sleep 0.1; done'",
-                 ok=False, seconds=300)
+                 f"threads_per_chan={threads} timeout=20000 run=1")
+        self.run(f"timeout 250 sh -c 'until [ $(dmesg | grep -c summary) = {threads} ]; "
+                 "do sleep 0.1; done'", ok=False, seconds=300)
         log = self.run("dmesg; rmmod dmatest")
-        summary = re.search(r"summary (\d+) tests, (\d+) failures ([\d.]+) iops", log)
-        check(summary, f"dmatest has no summary: {log}")
-        return int(summary[1]), int(summary[2]), float(summary[3])
+        found = re.findall(r"summary (\d+) tests, (\d+) failures ([\d.]+) iops", log)
+        check(len(found) == threads, f"dmatest has {len(found)} summaries: {log}")
+        return (sum(int(done) for done, _, _ in found), sum(int(bad) for _, bad, _ in found),
+                sum(float(rate) for _, _, rate in found))
 
     def start_copying(self, pattern=1, size=1 << 20):
         """Leaves "submit" running, which copies and checks without end."""
@@ -447,13 +454,36 @@ class Trace:
 
     def __exit__(self, *_):
         write(f"{self.path}/events/enable", "0")
-        self.lines = [line for line in read(f"{self.path}/trace").splitlines()
-                      if not line.startswith("#")]
+        self.update()
         os.rmdir(self.path)
         check(not any("LOST" in line for line in self.lines), "the trace buffer is too small")
 
+    def update(self):
+        self.lines = [line for line in read(f"{self.path}/trace").splitlines()
+                      if not line.startswith("#")]
+
     def count(self, name):
         return sum(f" {name}: " in line for line in self.lines)
+
+    def so_far(self, name):
+        """As count(), while it records."""
+        self.update()
+        return self.count(name)
+
+
+@contextlib.contextmanager
+def probes(group, functions, returns=()):
+    """Makes tracepoints of functions of the kernel, for Trace: group/name.
+
+    The names in returns are where the function returns.
+    """
+    control = "/sys/kernel/tracing/kprobe_events"
+    write(control, "".join(f"{'r' if name in returns else 'p'}:{group}/{name} {function}\n"
+                           for name, function in functions.items()))
+    try:
+        yield
+    finally:
+        write(control, "")
 
 
 class Exits(Trace):
@@ -481,19 +511,26 @@ class Exits(Trace):
         self.mmio = self.count("kvm_userspace_exit")
 
 
-def run_tests(*tests):
-    """Runs functions as TAP tests, named by the first line of their doc strings."""
-    print("TAP version 13", f"1..{len(tests)}", sep="\n", flush=True)
-    failed = 0
-    for nr, test in enumerate(tests, 1):
+def run_tests(*tests, first=1, last=None):
+    """Runs functions as TAP tests, named by the first line of their doc strings.
+
+    Each goes on where the one before has left the guest, so the first that fails is the
+    last that runs. They are the tests with the numbers from first on, of last in all.
+    """
+    if first == 1:
+        print("TAP version 13", f"1..{last or len(tests)}", sep="\n", flush=True)
+    failed = False
+    for nr, test in enumerate(tests, first):
         begin = time.monotonic()
+        name = (test.__doc__ or test.__name__).splitlines()[0].rstrip(".")
+        if failed:
+            print(f"not ok {nr} {name}\n# was not run")
+            continue
         try:
             test()
-            word = "ok"
-        except Exception:  # whatever it is, the next test says more
-            word = "not ok"
-            failed += 1
+        except Exception:  # whatever it is
+            failed = True
             print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
-        name = (test.__doc__ or test.__name__).splitlines()[0].rstrip(".")
+        word = "not ok" if failed else "ok"
         print(f"# {time.monotonic() - begin:.1f} s\n{word} {nr} {name}", flush=True)
     return 1 if failed else 0

@@ -53,11 +53,15 @@ def disable():
 
 
 def flr():
-    """A function reset leaves a device as new"""
+    """A function reset in the middle of a copy stops DMA and leaves a device as new"""
     address = guest.dsa_address()
-    guest.run(f"echo {address} >/sys/bus/pci/drivers/idxd/unbind")
     vm.check("flr" in guest.run(f"cat /sys/bus/pci/devices/{address}/reset_method"), "no FLR")
+    guest.start_copying()
     guest.run(f"echo 1 >/sys/bus/pci/devices/{address}/reset")
+    guest.check_quiet()
+    guest.run("killall submit")
+    # The stock driver knows nothing of the reset
+    guest.run(f"echo {address} >/sys/bus/pci/drivers/idxd/unbind")
     guest.run(f"echo {address} >/sys/bus/pci/drivers/idxd/bind")
     guest.enable_wq()
     vm.check(guest.dmatest(20)[:2] == (20, 0), "copies fail")
@@ -81,6 +85,7 @@ def crash():
     guest.send("echo c >/proc/sysrq-trigger")
     guest.wait_ready()
     vm.check("sysrq triggered crash" in guest.console(), "it did not crash")
+    guest.check_quiet()
     works()
 
 
@@ -102,9 +107,28 @@ def restart():
     works()
 
 
+def remove():
+    """A PASID is free again when its WQ has stopped and its page table is gone"""
+    order = {
+        "stopped": "idxd:idxd_wq_hw_stop",
+        "detached": "iommu_detach_device_pasid",
+        "freed": "iommu_free_global_pasid",
+    }
+    guest.start_copying()
+    with vm.probes("pasid", order, returns=("stopped", "detached")), \
+            vm.Trace(*(f"pasid/{name}" for name in order)) as trace:
+        guest.kill()
+        vdev.remove()
+    guest.check_quiet()
+    seen = [name for line in trace.lines for name in order if f" {name}: " in line]
+    vm.check(seen == list(order), f"{trace.lines}")
+    log.check_no_faults()
+
+
 with vm.Host() as host:
     log = vm.HostLog()
     vdev = host.vdev()
     guest = host.guest(vdev, append="panic=1")
-    status = vm.run_tests(boots, rebind, disable, flr, reboot, crash, kill, restart)
+    status = vm.run_tests(boots, rebind, disable, flr, reboot, crash, kill, restart,
+                          remove)
 sys.exit(status)

@@ -44,6 +44,12 @@ def mediated():
     vm.check(8 * COPIES <= exits.mmio < 9 * COPIES, "not eight exits for each submission")
 
 
+def two_cpus():
+    """Stores of two CPUs to the same place of the portal do not mix"""
+    done, failures, _ = guest.dmatest(COPIES // 4, threads=4)
+    vm.check((done, failures) == (COPIES, 0), f"{done} copies, {failures} failures")
+
+
 def batch():
     """BATCH is refused as an unsupported operation"""
     result = guest.submit(f"-o {BATCH}", ok=False)
@@ -61,6 +67,6 @@ def cost():
 
 with vm.Host() as host:
     vdev = host.vdev()
-    guest = host.guest(vdev, user="nobody")
-    status = vm.run_tests(passed, is_pci, mediated, batch, cost)
+    guest = host.guest(vdev, args=["-smp", "2"], user="nobody")
+    status = vm.run_tests(passed, is_pci, mediated, two_cpus, batch, cost)
 sys.exit(status)
