@@ -18,7 +18,7 @@ LAB := tools/lab/lab
 
 help:
 	@echo 'In the lab machine, which is built first where it is missing:'
-	@echo '  demo          a DSA work queue becomes a vdev and does DMA, step by step'
+	@echo '  demo          a DSA work queue becomes a vdev and does DMA, step by step; then "guest"'
 	@echo '  guest         a DSA work queue in a guest, driven by its own idxd'
 	@echo '  sample        a driver of vdevs to learn from, with its hardware in software'
 	@echo '  test          all tests; TESTS="name.." for some, V=1 to see their TAP'
