@@ -132,7 +132,6 @@ struct mdev_pasid_ops {
  * @ops: callbacks
  * @vdev_size: size of the driver's vdev structure, whose first member is a
  *	struct mdev_pasid_vdev
- * @refusal: the last refusal to make something a parent
  */
 struct mdev_pasid_driver {
 	struct mdev_driver mdev;
