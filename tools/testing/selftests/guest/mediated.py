@@ -45,7 +45,8 @@ def mediated():
 
 
 def two_cpus():
-    """Stores of two CPUs to the same place of the portal do not mix"""
+    """Threads on two CPUs submit at a time"""
+    # That stores to the same place do not mix, which is rare here, idxd/dsa_data tests
     done, failures, _ = guest.dmatest(COPIES // 4, threads=4)
     vm.check((done, failures) == (COPIES, 0), f"{done} copies, {failures} failures")
 
