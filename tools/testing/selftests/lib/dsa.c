@@ -80,8 +80,8 @@ static void all_dedicated(const struct dsa_pool *pool)
 	}
 }
 
-int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type,
-		  const char *driver)
+int dsa_wq_configure(const struct dsa_pool *pool, unsigned int wq, const char *type,
+		     const char *driver)
 {
 	char name[32], label[32];
 	const char *config[][2] = {
@@ -95,8 +95,6 @@ int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type
 	int ret;
 
 	wq_name(pool, wq, name, sizeof(name));
-	if (state_is(name, "enabled"))
-		return 0;
 	all_dedicated(pool);
 	if (!state_is(pool->dsa, "enabled")) {
 		ret = device_enable(pool);
@@ -109,7 +107,21 @@ int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type
 		if (ret)
 			return ret;
 	}
-	ret = sysfs_write(name, DSA_DRIVERS "/%s/bind", driver);
+	return 0;
+}
+
+int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type,
+		  const char *driver)
+{
+	char name[32];
+	int ret;
+
+	wq_name(pool, wq, name, sizeof(name));
+	if (state_is(name, "enabled"))
+		return 0;
+	ret = dsa_wq_configure(pool, wq, type, driver);
+	if (!ret)
+		ret = sysfs_write(name, DSA_DRIVERS "/%s/bind", driver);
 	if (ret)
 		return ret;
 	return state_is(name, "enabled") ? 0 : -EIO;

@@ -133,7 +133,9 @@ struct dsa_snapshot {
 void dsa_snapshot(struct dsa_snapshot *snap);
 void dsa_restore(const struct dsa_snapshot *snap);
 
-/* Configure and enable one WQ; "vdev" or "dmaengine" is the usual @driver. */
+/* Configure, and enable, one WQ; "vdev" or "dmaengine" is the usual @driver. */
+int dsa_wq_configure(const struct dsa_pool *pool, unsigned int wq, const char *type,
+		     const char *driver);
 int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type,
 		  const char *driver);
 int dsa_wq_disable(const struct dsa_pool *pool, unsigned int wq, const char *driver);
