@@ -15,6 +15,11 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What "make menuconfig" sets in a kernel tree.
 CONFIG := CONFIG_VFIO_MDEV_PASID=m CONFIG_INTEL_IDXD_VDEV=m CONFIG_SAMPLE_VFIO_MDEV_PASID=m
 LAB := tools/lab/lab
+# What "make test" also runs in the debug kernel, to be quick.
+CORE_TESTS := 'vfio/*' 'iommu/*' sample/sample_vdev
+SECONDS ?= 1800
+# Else it is what the shell of a recipe starts to count at
+unexport SECONDS
 
 help:
 	@echo 'In the lab machine, which is built first where it is missing:'
@@ -22,6 +27,10 @@ help:
 	@echo '  guest         a DSA work queue in a guest, driven by its own idxd'
 	@echo '  sample        a driver of vdevs to learn from, with its hardware in software'
 	@echo '  test          all tests; TESTS="name.." for some, V=1 to see their TAP'
+	@echo '  test-debug    the tests in a kernel that looks for memory errors and leaks, and where'
+	@echo '                allocations fail; takes a good half hour'
+	@echo '  fuzz          fuzz the interface of vdevs in that kernel, for SECONDS=$(SECONDS)'
+	@echo '  soak          vdevs come and go beside guests and the host, for SECONDS=$(SECONDS)'
 	@echo '  shell         a prompt'
 	@echo '  lab           only build it'
 	@echo '  lab-clean     remove all that was built'
@@ -50,9 +59,14 @@ demo guest sample shell:
 	@$(LAB) $@
 test:
 	@$(LAB) test $(TESTS)
+	@$(if $(TESTS),,LAB_LANE=debug $(LAB) test $(CORE_TESTS))
+test-debug:
+	@LAB_LANE=debug $(LAB) test $(TESTS)
+fuzz soak:
+	@LAB_LANE=debug $(LAB) $@ $(SECONDS)
 lab-clean:
 	@$(LAB) clean
 
-.PHONY: help modules clean install-tree htmldocs lab demo guest sample shell test lab-clean
+.PHONY: help modules clean install-tree htmldocs lab demo guest sample shell test test-debug fuzz soak lab-clean
 
 endif
