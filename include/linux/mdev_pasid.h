@@ -198,6 +198,11 @@ struct mdev_pasid_bar {
  * @msix: the MSI-X table as the user wrote it (software only: vectors are
  *	routed by VFIO_DEVICE_SET_IRQS)
  * @exists: create has succeeded
+ * @endpoint: in the list of all vdevs that are bound
+ * @devid: ID of the vdev in its iommufd; as @holder
+ * @since: when it was bound, attached or detached last
+ * @pt: ID of the IOAS or HWPT that it was attached to, or 0
+ * @hwpt: ID of the HWPT that translates, or 0
  * @open: the vdev is bound
  * @holder: the process that bound it; protected by the lock of the VFIO device set
  * @holder_comm: its name
@@ -228,6 +233,11 @@ struct mdev_pasid_vdev {
 	u32 msix_pba;
 	__le32 *msix;
 	bool exists;
+	struct list_head endpoint;
+	u32 devid;
+	time64_t since;
+	u32 pt;
+	u32 hwpt;
 	bool open;
 	pid_t holder;
 	char holder_comm[TASK_COMM_LEN];

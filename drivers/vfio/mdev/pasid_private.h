@@ -9,6 +9,7 @@
  *   pasid_irq.c	interrupts
  *   pasid_ioctl.c	VFIO_DEVICE_* ioctls
  *   pasid_sysfs.c	refusals, and the files that show them
+ *   pasid_endpoints.c	debugfs, trace events
  */
 #ifndef MDEV_PASID_PRIVATE_H
 #define MDEV_PASID_PRIVATE_H
@@ -76,5 +77,10 @@ __printf(2, 3) void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent,
 					     const char *fmt, ...);
 int mdev_pasid_parent_sysfs_add(struct mdev_pasid_parent *parent);
 void mdev_pasid_parent_sysfs_remove(struct mdev_pasid_parent *parent);
+
+/* pasid_endpoints.c */
+void mdev_pasid_endpoint_add(struct mdev_pasid_vdev *vdev);
+void mdev_pasid_endpoint_del(struct mdev_pasid_vdev *vdev);
+void mdev_pasid_endpoint_set(struct mdev_pasid_vdev *vdev, u32 pt, u32 hwpt);
 
 #endif /* MDEV_PASID_PRIVATE_H */

@@ -17,6 +17,7 @@
 #include <linux/unaligned.h>
 
 #include "pasid_private.h"
+#include "trace.h"
 
 #define MAX_ACCESS	64
 
@@ -163,10 +164,13 @@ void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev)
 
 	lockdep_assert_held(&vdev->lock);
 
-	for (i = 0; i < MDEV_PASID_NUM_BARS; i++)
-		if (vdev->bar[i].portals)
-			unmap_mapping_range(vdev->vfio.inode->i_mapping, MDEV_PASID_OFFSET(i),
-					    vdev->bar[i].size, true);
+	for (i = 0; i < MDEV_PASID_NUM_BARS; i++) {
+		if (!vdev->bar[i].portals)
+			continue;
+		unmap_mapping_range(vdev->vfio.inode->i_mapping, MDEV_PASID_OFFSET(i),
+				    vdev->bar[i].size, true);
+		trace_mdev_pasid_portal_unmap(vdev);
+	}
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_unmap_portals, MDEV_PASID);
 
@@ -232,8 +236,11 @@ static vm_fault_t portal_fault(struct vm_fault *vmf)
 		return portal_wait(vmf, vdev);
 	}
 	pfn = portal_pfn(vdev, bar, page);
-	if (pfn)
+	if (pfn) {
 		ret = vmf_insert_pfn(vmf->vma, vmf->address, pfn);
+		trace_mdev_pasid_portal_map(vdev, bar, page,
+					    vdev->sink && pfn == page_to_pfn(vdev->sink));
+	}
 	mutex_unlock(&vdev->lock);
 	return ret;
 }

@@ -8,6 +8,7 @@
 #include <linux/pci_regs.h>
 
 #include "pasid_private.h"
+#include "trace.h"
 
 /**
  * mdev_pasid_update_dma - start or stop DMA as the state of the vdev demands
@@ -99,6 +100,7 @@ void mdev_pasid_reset(struct mdev_pasid_vdev *vdev)
 	mdev_pasid_unmap_portals(vdev);
 	mdev_pasid_update_dma(vdev, MDEV_PASID_ABORT);
 	vdev_ops(vdev)->reset(vdev);
+	trace_mdev_pasid_reset(vdev);
 }
 
 static int mdev_pasid_bind_iommufd(struct vfio_device *vfio, struct iommufd_ctx *ictx,
@@ -118,14 +120,17 @@ static int mdev_pasid_bind_iommufd(struct vfio_device *vfio, struct iommufd_ctx 
 	}
 
 	ret = vfio_iommufd_pasid_bind(vfio, ictx, vdev->pasid, out_device_id);
-	if (ret) {
+	if (ret)
 		mdev_pasid_refuse(vdev,
 				  "cannot bind: iommufd does not take PASID %u of %s (error %d); see the log, and free some memory",
 				  vdev->pasid, dev_name(pf), ret);
+	trace_mdev_pasid_bind(vdev, *out_device_id, ret);
+	if (ret)
 		return ret;
-	}
+
 	vdev->holder = task_tgid_nr(current);
 	get_task_comm(vdev->holder_comm, current->group_leader);
+	vdev->devid = *out_device_id;
 	return 0;
 }
 
@@ -156,6 +161,7 @@ static void mdev_pasid_bind_refused(struct vfio_device *vfio, int error)
 static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+	bool replace = vfio->iommufd_attached;
 	u32 id = *pt_id;
 	int ret;
 
@@ -165,12 +171,17 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 	 * Work accepted before a replace completes in the old address space, and
 	 * what is submitted meanwhile waits for the new one.
 	 */
-	mdev_pasid_set_translated(vdev, false, vfio->iommufd_attached, MDEV_PASID_DRAIN);
+	mdev_pasid_set_translated(vdev, false, replace, MDEV_PASID_DRAIN);
 	ret = vfio_iommufd_physical_attach_ioas(vfio, pt_id);
 	mdev_pasid_set_translated(vdev, vfio->iommufd_attached, false, MDEV_PASID_ABORT);
+	if (replace)
+		trace_mdev_pasid_replace(vdev, id, *pt_id, ret);
+	else
+		trace_mdev_pasid_attach(vdev, id, *pt_id, ret);
 
 	switch (ret) {
 	case 0:
+		mdev_pasid_endpoint_set(vdev, id, *pt_id);
 		break;
 	case -ENOENT:
 		mdev_pasid_refuse(vdev,
@@ -192,12 +203,23 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 
 static void mdev_pasid_detach_ioas(struct vfio_device *vfio)
 {
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
+
 	if (!vfio->iommufd_attached)
 		return;
 
 	/* First the hardware is quiet, then the translation goes */
-	mdev_pasid_set_translated(to_vdev(vfio), false, false, MDEV_PASID_ABORT);
+	mdev_pasid_set_translated(vdev, false, false, MDEV_PASID_ABORT);
 	vfio_iommufd_physical_detach_ioas(vfio);
+	mdev_pasid_endpoint_set(vdev, 0, 0);
+	trace_mdev_pasid_detach(vdev);
+}
+
+static void mdev_pasid_unbind_iommufd(struct vfio_device *vfio)
+{
+	mdev_pasid_detach_ioas(vfio);
+	vfio_iommufd_physical_unbind(vfio);
+	trace_mdev_pasid_unbind(to_vdev(vfio));
 }
 
 static int mdev_pasid_open_device(struct vfio_device *vfio)
@@ -216,6 +238,8 @@ static int mdev_pasid_open_device(struct vfio_device *vfio)
 				  vdev->parent->drv->mdev.driver.name, ret);
 	vdev->open = !ret;
 	mutex_unlock(&vdev->lock);
+	if (!ret)
+		mdev_pasid_endpoint_add(vdev);
 	return ret;
 }
 
@@ -223,6 +247,7 @@ static void mdev_pasid_close_device(struct vfio_device *vfio)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
 
+	mdev_pasid_endpoint_del(vdev);
 	mutex_lock(&vdev->lock);
 	vdev->translated = false;
 	mdev_pasid_reset(vdev);
@@ -265,7 +290,7 @@ static const struct vfio_device_ops mdev_pasid_vfio_ops = {
 	.init		= mdev_pasid_init_device,
 	.release	= mdev_pasid_release_device,
 	.bind_iommufd	= mdev_pasid_bind_iommufd,
-	.unbind_iommufd	= vfio_iommufd_physical_unbind,
+	.unbind_iommufd	= mdev_pasid_unbind_iommufd,
 	.attach_ioas	= mdev_pasid_attach_ioas,
 	.detach_ioas	= mdev_pasid_detach_ioas,
 	.open_device	= mdev_pasid_open_device,
