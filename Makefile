@@ -31,6 +31,8 @@ help:
 	@echo '                allocations fail; takes a good half hour'
 	@echo '  fuzz          fuzz the interface of vdevs in that kernel, for SECONDS=$(SECONDS)'
 	@echo '  soak          vdevs come and go beside guests and the host, for SECONDS=$(SECONDS)'
+	@echo '  bench         what a vdev costs, beside what people use today; ROWS="name.." for some'
+	@echo '  bench-compare the same for another revision, too (BASE=<rev>), and what differs'
 	@echo '  shell         a prompt'
 	@echo '  lab           only build it'
 	@echo '  lab-clean     remove all that was built'
@@ -64,9 +66,13 @@ test-debug:
 	@LAB_LANE=debug $(LAB) test $(TESTS)
 fuzz soak:
 	@LAB_LANE=debug $(LAB) $@ $(SECONDS)
+bench:
+	@tools/bench/bench $(ROWS)
+bench-compare:
+	@tools/bench/bench-compare $(BASE) $(ROWS)
 lab-clean:
 	@$(LAB) clean
 
-.PHONY: help modules clean install-tree htmldocs lab demo guest sample shell test test-debug fuzz soak lab-clean
+.PHONY: help modules clean install-tree htmldocs lab demo guest sample shell test test-debug fuzz soak bench bench-compare lab-clean
 
 endif

@@ -1,0 +1,90 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""guest.py count|copy: what submissions and copies take in a guest and on the host.
+
+Runs as root on the machine that is measured; prints lines of JSON. The guest boots the
+kernel of the host if BENCH_KERNEL and BENCH_MODULES say where that and its modules are, so
+that both run the same code.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../guest"))
+import vm  # noqa: E402
+
+# As in submit_bench.c
+ROUNDS = 64
+# See walk() in vdev-bench.c
+COPY_SIZE = 4096 + 192
+# As in vdev-bench.c
+SIZES = 64, 4096, 65536, 2 << 20
+DEPTHS = 1, 16, 128
+MODULES = ("idxd_bus", "idxd", "submit_bench")
+
+
+def figure(row, who, case, value):
+    print(json.dumps({"row": row, "who": who, "case": case, "value": value}), flush=True)
+
+
+def image(place):
+    """The guest's usual initrd, and behind it the modules of this kernel, which win."""
+    os.mkdir(f"{place}/lib")
+    for name in MODULES:
+        shutil.copy(f"{os.environ['BENCH_MODULES']}/{name}.ko", f"{place}/lib")
+    with open(f"{place}/initrd", "wb") as initrd:
+        with open(f"{vm.IMAGE}/initrd", "rb") as usual:
+            shutil.copyfileobj(usual, initrd)
+        names = "lib\n" + "".join(f"lib/{name}.ko\n" for name in MODULES)
+        subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=place, stdout=initrd,
+                       input=names.encode(), check=True)
+    os.symlink(os.environ["BENCH_KERNEL"], f"{place}/vmlinux")
+    return place
+
+
+def submit_bench(run, directory, size=4096, depth=1):
+    """Runs the module, on the host or in a guest: what it says, as numbers."""
+    run(f"insmod {directory}/submit_bench.ko size={size} depth={depth} && rmmod submit_bench")
+    found = re.findall(r"least=(\d+) ns=(\d+)", run("dmesg"))
+    vm.check(found, "submit_bench said nothing")
+    return {"least": int(found[-1][0]), "ns": int(found[-1][1])}
+
+
+def count(guest):
+    """Counts, for a machine that counts."""
+    result = submit_bench(vm.run, os.environ["BENCH_MODULES"])
+    figure("submit", "idxd on the host", "dmaengine", result["least"])
+    result = submit_bench(guest.run, "/lib")
+    figure("submit", "idxd in a guest", "dmaengine", result["least"])
+
+    with vm.Exits(*guest.portal_range()) as exits:
+        submit_bench(guest.run, "/lib", COPY_SIZE)
+    figure("exits", "vdev", "at the portal", (exits.traps + exits.mmio) / ROUNDS)
+    figure("exits", "vdev", "all", exits.total / ROUNDS)
+
+
+def copy(guest):
+    """Times of copies, for a machine whose clocks are clocks."""
+    for size in SIZES:
+        for depth in DEPTHS:
+            for who, run, directory in (
+                    ("idxd on the host", vm.run, os.environ["BENCH_MODULES"]),
+                    ("idxd in a guest", guest.run, "/lib")):
+                figure("copy", who, f"{size} x {depth}",
+                       submit_bench(run, directory, size, depth)["ns"])
+
+
+def main():
+    with tempfile.TemporaryDirectory() as place, vm.Host(own_wq="wq0.1") as host:
+        vm.IMAGE = image(place)
+        guest = host.guest(host.vdev())
+        guest.start()
+        guest.use_dsa()
+        {"count": count, "copy": copy}[sys.argv[1]](guest)
+
+
+main()

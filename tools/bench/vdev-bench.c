@@ -1,0 +1,855 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vdev-bench ROW..: what a vdev costs, and what others cost that do a like thing
+ *
+ * Prints a line of JSON for each figure, and a comment where one cannot be had.
+ * Documentation/admin-guide/vdev-bench.rst says what is counted, and how.
+ */
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/perf_event.h>
+
+#include "dsa.h"
+#include "siov_regs.h"
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof(*(a)))
+#define PAGE		4096ull
+#define IOVA		(1ull << 30)
+/* A figure is the least of so many tries: what else happens only ever adds to it */
+#define TRIES		20
+#define CALLS		64
+
+/* --- counting ------------------------------------------------------------ */
+
+static int perf = -1;
+static uint64_t overhead;
+
+/*
+ * Instructions that this thread has executed, in the kernel and outside. Where the CPU
+ * cannot count them, one instruction has to take one nanosecond: QEMU's -icount shift=0.
+ */
+static uint64_t count_raw(void)
+{
+	struct timespec ts;
+	uint64_t value;
+
+	if (perf >= 0) {
+		if (read(perf, &value, sizeof(value)) != sizeof(value))
+			err(1, "the counter of instructions");
+		return value;
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static uint64_t counted_since(uint64_t start)
+{
+	uint64_t value = count_raw() - start;
+
+	return value > overhead ? value - overhead : 0;
+}
+
+static void counter_init(void)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_HARDWARE,
+		.config = PERF_COUNT_HW_INSTRUCTIONS,
+	};
+	uint64_t least = UINT64_MAX;
+	int i;
+
+	perf = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (perf < 0 && !getenv("BENCH_ICOUNT"))
+		errx(1, "no counter of instructions, and no BENCH_ICOUNT: clocks do not count");
+	for (i = 0; i < 10 * TRIES; i++) {
+		uint64_t start = count_raw(), value = counted_since(start);
+
+		if (value < least)
+			least = value;
+	}
+	overhead = least;
+}
+
+/* The least number of instructions that CODE takes, of TRIES, each of NR times */
+#define LEAST(nr, code) ({						\
+	double least_ = -1;						\
+									\
+	for (int try_ = 0; try_ < TRIES; try_++) {			\
+		uint64_t start_ = count_raw();				\
+									\
+		for (int i_ = 0; i_ < (nr); i_++)			\
+			code;						\
+		double value_ = (double)counted_since(start_) / (nr);	\
+		if (least_ < 0 || value_ < least_)			\
+			least_ = value_;				\
+	}								\
+	least_;								\
+})
+
+/* What CODE takes, once */
+#define ONCE(code) ({							\
+	uint64_t start_ = count_raw();					\
+									\
+	code;								\
+	(double)counted_since(start_);					\
+})
+
+/* --- what comes out ------------------------------------------------------ */
+
+__attribute__((format(printf, 4, 5)))
+static void figure(const char *row, const char *who, double value, const char *fmt, ...)
+{
+	char what[96];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	printf("{\"row\": \"%s\", \"who\": \"%s\", \"case\": \"%s\", \"value\": %.1f}\n", row, who,
+	       what, value);
+	fflush(stdout);
+}
+
+static void must(int ret, const char *what)
+{
+	if (ret < 0)
+		errx(1, "%s: %s", what, strerror(-ret));
+}
+
+/* --- who is compared ----------------------------------------------------- */
+
+struct kind {
+	const char *name;
+	const char *parent;
+	const char *type;
+	unsigned int max;	/* devices at a time */
+};
+
+static struct dsa_pool pool;
+static struct dsa_snapshot before;
+
+static void put_back(void)
+{
+	vdev_sweep();
+	dsa_restore(&before);
+}
+
+static const struct kind kinds[] = {
+	{ "sample", "siov-pf", "siov_sample-copy", 4096 },
+	{ "1dwq", pool.parent, DSA_TYPE, 8 },
+	{ "mtty", "mtty", "mtty-1", 24 },
+	{ "mdpy", "mdpy", "mdpy-vga", 24 },
+};
+
+static const struct kind *kind(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; strcmp(kinds[i].name, name); i++)
+		;
+	return &kinds[i];
+}
+
+struct device {
+	char uuid[VDEV_UUID_LEN + 1];
+	int fd;
+};
+
+static void device_create(const struct kind *k, struct device *d)
+{
+	d->fd = -1;
+	must(vdev_new_uuid(d->uuid), "uuid");
+	must(vdev_create(k->parent, k->type, d->uuid), k->name);
+}
+
+static void device_open(const struct kind *k, struct device *d, int iommufd)
+{
+	device_create(k, d);
+	d->fd = vdev_open(d->uuid);
+	must(d->fd, "open");
+	must(vdev_bind(d->fd, iommufd, NULL), "bind");
+}
+
+static void device_remove(struct device *d)
+{
+	if (d->fd >= 0)
+		close(d->fd);
+	must(vdev_remove(d->uuid), "remove");
+}
+
+/* The second DSA, if there is one, is vfio-pci's */
+static int pf_open(int iommufd)
+{
+	const char *pf = getenv("BENCH_PF");
+	struct dirent *entry;
+	char path[320] = "";
+	DIR *dir;
+	int fd;
+
+	if (!pf)
+		return -1;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", pf);
+	dir = opendir(path);
+	if (!dir)
+		err(1, "%s", path);
+	while ((entry = readdir(dir)))
+		if (!strncmp(entry->d_name, "vfio", 4))
+			snprintf(path, sizeof(path), "/dev/vfio/devices/%s", entry->d_name);
+	closedir(dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	must(fd < 0 ? -errno : 0, path);
+	must(vdev_bind(fd, iommufd, NULL), "bind of the PF");
+	return fd;
+}
+
+/* --- create and remove --------------------------------------------------- */
+
+static void create(void)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const struct kind *k = &kinds[i];
+		struct device *d = calloc(k->max, sizeof(*d));
+		struct device one;
+		double least[2] = { -1, -1 }, value;
+		int try;
+
+		for (j = 0; j < k->max; j++) {
+			/* The first one, and the last one that there can be */
+			for (try = 0; try < TRIES && (j == 0 || j == k->max - 1); try++) {
+				must(vdev_new_uuid(one.uuid), "uuid");
+				value = ONCE(must(vdev_create(k->parent, k->type, one.uuid),
+						  k->name));
+				if (least[0] < 0 || value < least[0])
+					least[0] = value;
+				value = ONCE(must(vdev_remove(one.uuid), k->name));
+				if (least[1] < 0 || value < least[1])
+					least[1] = value;
+			}
+			if (j == 0 || j == k->max - 1) {
+				figure("create", k->name, least[0], "%u", j + 1);
+				figure("remove", k->name, least[1], "%u", j + 1);
+				least[0] = -1;
+				least[1] = -1;
+			}
+			device_create(k, &d[j]);
+		}
+		for (j = 0; j < k->max; j++)
+			device_remove(&d[j]);
+		free(d);
+	}
+}
+
+/* --- attach -------------------------------------------------------------- */
+
+#define MAPPED	(1ull << 30)
+
+/* An IOAS that maps memory as that many ranges, none of which touches another */
+static uint32_t mapped(int iommufd, uint8_t *mem, unsigned int ranges)
+{
+	uint64_t size = MAPPED / ranges;
+	unsigned int i;
+	uint32_t ioas;
+
+	must(ioas_alloc(iommufd, &ioas), "IOAS");
+	for (i = 0; i < ranges; i++)
+		must(ioas_map(iommufd, ioas, mem + i * size, size, IOVA + i * (size + PAGE),
+			      IOAS_RW), "map");
+	return ioas;
+}
+
+static void attach(void)
+{
+	static const unsigned int ranges[] = { 1, 64, 4096 };
+	static const char * const who[] = { "sample", "1dwq", "mtty" };
+	struct device d[8];
+	unsigned int i, j, r;
+	uint8_t *mem;
+	int iommufd;
+
+	mem = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (mem == MAP_FAILED)
+		err(1, "1 GiB of memory");
+	iommufd = iommufd_open();
+	must(iommufd, "iommufd");
+
+	for (r = 0; r < ARRAY_SIZE(ranges); r++) {
+		for (i = 0; i < ARRAY_SIZE(who); i++) {
+			uint32_t ioas = mapped(iommufd, mem, ranges[r]);
+
+			for (j = 0; j < ARRAY_SIZE(d); j++) {
+				double value;
+				uint32_t pt = ioas;
+
+				device_open(kind(who[i]), &d[j], iommufd);
+				value = ONCE(must(vdev_attach(d[j].fd, &pt), "attach"));
+				if (j == 0 || j == ARRAY_SIZE(d) - 1)
+					figure("attach", who[i], value, "%u %s", ranges[r],
+					       j ? "8th" : "1st");
+			}
+			for (j = 0; j < ARRAY_SIZE(d); j++)
+				device_remove(&d[j]);
+			must(iommufd_destroy(iommufd, ioas), "destroy");
+		}
+		i = pf_open(iommufd);
+		if ((int)i >= 0) {
+			uint32_t ioas = mapped(iommufd, mem, ranges[r]), pt = ioas;
+
+			figure("attach", "vfio-pci", ONCE(must(vdev_attach(i, &pt), "attach")),
+			       "%u 1st", ranges[r]);
+			close(i);
+			must(iommufd_destroy(iommufd, ioas), "destroy");
+		}
+	}
+	close(iommufd);
+	munmap(mem, MAPPED);
+}
+
+/* --- trapped registers --------------------------------------------------- */
+
+#define CONFIG	VFIO_PCI_CONFIG_REGION_INDEX
+
+static void registers(void)
+{
+	static const struct {
+		const char *who;
+		unsigned int region;
+		const char *what;
+		uint64_t offset;
+		unsigned int len;
+		bool write;
+	} regs[] = {
+		{ "sample", 0, "BAR 0", SIOV_SRC, 8, true },
+		{ "1dwq", 0, "BAR 0", DSA_GENCAP, 8, false },
+		{ "1dwq", 0, "BAR 0", DSA_GENCTRL, 4, true },
+		/* The scratch register of the UART */
+		{ "mtty", 0, "BAR 0", 7, 1, true },
+		{ "sample", CONFIG, "config", PCI_CACHE_LINE_SIZE, 1, true },
+		{ "1dwq", CONFIG, "config", PCI_CACHE_LINE_SIZE, 1, true },
+		{ "mtty", CONFIG, "config", PCI_CACHE_LINE_SIZE, 1, true },
+		{ "vfio-pci", CONFIG, "config", PCI_CACHE_LINE_SIZE, 1, true },
+	};
+	const uint16_t command = PCI_COMMAND_MEMORY;
+	struct device d = { .fd = -1 };
+	struct vdev_region region;
+	uint64_t value = 0;
+	unsigned int i;
+	int iommufd;
+
+	iommufd = iommufd_open();
+	must(iommufd, "iommufd");
+	for (i = 0; i < ARRAY_SIZE(regs); i++) {
+		bool pf = !strcmp(regs[i].who, "vfio-pci");
+
+		if (pf) {
+			d.fd = pf_open(iommufd);
+			if (d.fd < 0)
+				continue;
+		} else {
+			device_open(kind(regs[i].who), &d, iommufd);
+		}
+		must(vdev_region_info(d.fd, CONFIG, &region), "config");
+		must(vdev_write(d.fd, &region, PCI_COMMAND, &command, sizeof(command)), "enable");
+		must(vdev_region_info(d.fd, regs[i].region, &region), "region");
+		figure("register read", regs[i].who,
+		       LEAST(CALLS, vdev_read(d.fd, &region, regs[i].offset, &value, regs[i].len)),
+		       "%s %u", regs[i].what, regs[i].len);
+		if (regs[i].write)
+			figure("register write", regs[i].who,
+			       LEAST(CALLS, vdev_write(d.fd, &region, regs[i].offset, &value,
+						       regs[i].len)),
+			       "%s %u", regs[i].what, regs[i].len);
+		if (pf)
+			close(d.fd);
+		else
+			device_remove(&d);
+	}
+	close(iommufd);
+}
+
+/* --- memory -------------------------------------------------------------- */
+
+static double read_available(void)
+{
+	char line[128];
+	double kib = -1;
+	FILE *f;
+
+	/* What is only cached is no cost */
+	sysfs_write("3", "/proc/sys/vm/drop_caches");
+	f = fopen("/proc/meminfo", "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %lf", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib * 1024;
+}
+
+/* What was freed before comes back bit by bit: wait until nothing does any more */
+static double bytes_available(void)
+{
+	double before, now = read_available();
+	int tries = 0;
+
+	do {
+		before = now;
+		usleep(50000);
+		now = read_available();
+	} while (now > before + PAGE && ++tries < 40);
+	return now;
+}
+
+/* N devices of a kind, attached to one IOAS or each to one of its own, both of one page */
+static void memory_of(const struct kind *k, bool own)
+{
+	struct device *d = calloc(k->max, sizeof(*d));
+	uint32_t shared, ioas;
+	uint8_t *mem;
+	unsigned int i;
+	double start;
+	int iommufd;
+
+	memset(d, 1, k->max * sizeof(*d));
+	mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+		   -1, 0);
+	iommufd = iommufd_open();
+	must(iommufd, "iommufd");
+	must(ioas_alloc(iommufd, &shared), "IOAS");
+	must(ioas_map(iommufd, shared, mem, PAGE, IOVA, IOAS_RW), "map");
+	/* What the first device of all allocates once is no cost of a device */
+	device_open(k, &d[0], iommufd);
+	device_remove(&d[0]);
+	start = bytes_available();
+	for (i = 0; i < k->max; i++) {
+		device_open(k, &d[i], iommufd);
+		ioas = shared;
+		if (own) {
+			must(ioas_alloc(iommufd, &ioas), "IOAS");
+			must(ioas_map(iommufd, ioas, mem, PAGE, IOVA, IOAS_RW), "map");
+		}
+		must(vdev_attach(d[i].fd, &ioas), "attach");
+		if (i + 1 == 1 || i + 1 == 8 || i + 1 == 10 || i + 1 == 64 || i + 1 == k->max)
+			figure("memory", k->name, (start - bytes_available()) / (i + 1), "%u %s",
+			       i + 1, own ? "own" : "shared");
+	}
+	for (i = 0; i < k->max; i++)
+		device_remove(&d[i]);
+	close(iommufd);
+	munmap(mem, PAGE);
+	free(d);
+}
+
+static void memory(void)
+{
+	memory_of(kind("mtty"), false);
+	memory_of(kind("1dwq"), false);
+	memory_of(kind("sample"), false);
+	memory_of(kind("sample"), true);
+}
+
+/* --- submission ---------------------------------------------------------- */
+
+#define BURST	8	/* fits in a WQ */
+
+static void submit_burst(struct dsa *dsa, const struct dsa_hw_desc *desc)
+{
+	int i;
+
+	for (i = 0; i < BURST; i++)
+		dsa_submit(dsa, &desc[i]);
+}
+
+static void submit_by(struct dsa *dsa, const struct dsa_mem *mem, const char *who)
+{
+	struct dsa_hw_desc desc[BURST];
+	double least = -1;
+	int try, i;
+
+	for (try = 0; try < TRIES; try++) {
+		double value;
+
+		for (i = 0; i < BURST; i++)
+			desc[i] = dsa_desc(mem, i, DSA_OPCODE_NOOP);
+		value = ONCE(submit_burst(dsa, desc)) / BURST;
+		for (i = 0; i < BURST; i++)
+			if (dsa_wait(dsa_cr(mem, i), 10000) != DSA_COMP_SUCCESS)
+				errx(1, "%s: descriptor %d fails", who, i);
+		if (least < 0 || value < least)
+			least = value;
+	}
+	figure("submit", who, least, "one descriptor");
+}
+
+static void submit(void)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct dsa_mem mem;
+	struct device d;
+	struct dsa dsa;
+	uint32_t ioas;
+	int iommufd, i;
+
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	for (i = 0; i < 2; i++) {
+		/* From the second one on, as a user whose portal has to be mediated */
+		if (i)
+			must(drop_rawio(), "CAP_SYS_RAWIO");
+		iommufd = iommufd_open();
+		must(iommufd, "iommufd");
+		must(ioas_alloc(iommufd, &ioas), "IOAS");
+		must(dsa_mem_alloc(&mem, iommufd, ioas, IOVA, 4 << 20), "memory");
+		device_open(kind("1dwq"), &d, iommufd);
+		must(vdev_attach(d.fd, &ioas), "attach");
+		must(dsa_init(&dsa, d.fd), "regions");
+		must(dsa_start(&dsa), "start");
+		if (dsa_can_map(&dsa))
+			must(dsa_map(&dsa, PORTAL_LIMITED), "portal");
+		submit_by(&dsa, &mem, dsa.portal ? "vdev, direct" : "vdev, mediated");
+		dsa_unmap(&dsa);
+		device_remove(&d);
+		close(iommufd);
+		dsa_mem_free(&mem);
+	}
+}
+
+/* --- a DSA that is ready for descriptors --------------------------------- */
+
+struct target {
+	const char *who;
+	int iommufd;
+	int event;
+	struct device d;
+	struct dsa dsa;
+	struct dsa_mem mem;
+};
+
+/* What a user of the whole PF has to do himself: one group of WQ 0 and engine 0 */
+static void pf_configure(struct dsa *dsa)
+{
+	uint64_t offsets = dsa_read64(dsa, DSA_OFFSETS);
+	uint64_t group = (offsets & 0xffff) * 0x100, wq = (offsets >> 16 & 0xffff) * 0x100;
+	uint64_t gencap = dsa_read64(dsa, DSA_GENCAP);
+
+	dsa_write32(dsa, DSA_GENCFG, GENCFG_USER_INT_EN);
+	dsa_write64(dsa, group, 1);
+	dsa_write64(dsa, group + 32, 1);
+	dsa_write64(dsa, group + 40, 0);
+	dsa_write32(dsa, wq + 4 * WQCFG_SIZE, WQCAP_TOTAL_SIZE(dsa_read64(dsa, DSA_WQCAP)));
+	dsa_write32(dsa, wq + 4 * WQCFG_MODE, WQCFG_DEDICATED | 10 << 4);
+	dsa_write32(dsa, wq + 4 * WQCFG_LIMITS,
+		    GENCAP_MAX_XFER(gencap) | GENCAP_MAX_BATCH(gencap) << 5);
+}
+
+static void target_start(struct target *t)
+{
+	if (t->d.uuid[0] == '\0') {
+		must(dsa_set_command(&t->dsa, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), "command");
+		pf_configure(&t->dsa);
+	}
+	must(dsa_start(&t->dsa), t->who);
+}
+
+/* False if there is none: a second DSA for vfio-pci */
+static bool target_open(struct target *t, const char *who)
+{
+	bool pf = !strcmp(who, "vfio-pci");
+	int32_t events[2] = { -1, -1 };
+	uint32_t ioas;
+
+	memset(t, 0, sizeof(*t));
+	t->who = who;
+	t->iommufd = iommufd_open();
+	must(t->iommufd, "iommufd");
+	if (pf) {
+		t->d.fd = pf_open(t->iommufd);
+		if (t->d.fd < 0) {
+			close(t->iommufd);
+			return false;
+		}
+	} else {
+		device_open(kind("1dwq"), &t->d, t->iommufd);
+	}
+	must(ioas_alloc(t->iommufd, &ioas), "IOAS");
+	must(dsa_mem_alloc(&t->mem, t->iommufd, ioas, IOVA, 6 << 20), "memory");
+	must(vdev_attach(t->d.fd, &ioas), "attach");
+	must(dsa_init(&t->dsa, t->d.fd), "regions");
+	t->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	events[1] = t->event;
+	must(vdev_irq_eventfds(t->d.fd, VFIO_PCI_MSIX_IRQ_INDEX, 0, 2, events), "interrupts");
+	target_start(t);
+	t->dsa.int_handle = 1;
+	if (!pf)
+		must(dsa_request_int_handle(&t->dsa), "interrupt handle");
+	must(dsa_map(&t->dsa, PORTAL_LIMITED), "portal");
+	return true;
+}
+
+static void target_close(struct target *t)
+{
+	dsa_unmap(&t->dsa);
+	if (t->d.fd >= 0)
+		close(t->d.fd);
+	if (t->d.uuid[0])
+		must(vdev_remove(t->d.uuid), "remove");
+	close(t->event);
+	close(t->iommufd);
+	dsa_mem_free(&t->mem);
+}
+
+static const char * const targets[] = { "1dwq", "vfio-pci" };
+
+/* --- completion interrupt ------------------------------------------------ */
+
+static uint64_t tsc(void)
+{
+	uint32_t low, high;
+
+	asm volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The longest time that this thread was away while an interrupt came; 0 if none came */
+static double interruption(struct target *t)
+{
+	struct dsa_hw_desc desc = dsa_desc(&t->mem, 0, DSA_OPCODE_NOOP);
+	uint64_t last, now, longest = 0, events;
+	unsigned int rest = 20000;
+
+	desc.flags |= IDXD_OP_FLAG_RCI;
+	desc.int_handle = t->dsa.int_handle;
+	dsa_submit(&t->dsa, &desc);
+	for (last = tsc(); rest; last = now) {
+		now = tsc();
+		if (now - last > longest)
+			longest = now - last;
+		/* The interrupt comes after the record */
+		if (dsa_cr(&t->mem, 0)->status)
+			rest--;
+	}
+	if (dsa_cr(&t->mem, 0)->status != DSA_COMP_SUCCESS)
+		errx(1, "%s: status %#x", t->who, dsa_cr(&t->mem, 0)->status);
+	return read(t->event, &events, sizeof(events)) == sizeof(events) ? longest : 0;
+}
+
+static void interrupt(void)
+{
+	double took[2 * TRIES];
+	struct target t;
+	unsigned int i, n;
+	int try;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		if (!target_open(&t, targets[i]))
+			continue;
+		n = 0;
+		for (try = 0; try < 2 * TRIES; try++) {
+			took[n] = interruption(&t);
+			n += took[n] > 0;
+		}
+		if (n < TRIES)
+			errx(1, "%s: %u interrupts of %d", t.who, n, 2 * TRIES);
+		/* The clock tick falls into some of them, and some fall into the read() */
+		qsort(took, n, sizeof(*took), compare);
+		figure("interrupt", t.who, took[n / 2], "vector 1");
+		target_close(&t);
+	}
+}
+
+/* --- walks --------------------------------------------------------------- */
+
+/* The emulated IOMMU keeps the account; it knows by the size whose copies these are */
+static void walk(void)
+{
+	static const uint32_t sizes[] = { 4096 + 64, 4096 + 128 };
+	struct dsa_hw_desc desc;
+	struct target t;
+	unsigned int i;
+	int try;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		if (!target_open(&t, targets[i]))
+			continue;
+		for (try = 0; try < TRIES; try++) {
+			desc = dsa_desc_move(&t.mem, 0, 1 << 20, 2 << 20, sizes[i]);
+			if (dsa_run(&t.dsa, &t.mem, &desc) != DSA_COMP_SUCCESS)
+				errx(1, "%s: a copy fails", t.who);
+		}
+		target_close(&t);
+	}
+}
+
+/* --- copies -------------------------------------------------------------- */
+
+static double now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1e9 + ts.tv_nsec;
+}
+
+#define ROUNDS	32
+#define COPY_SRC	(2 << 20)
+#define COPY_DST	(4 << 20)
+
+static void copies_of(struct target *t, uint32_t size, unsigned int depth)
+{
+	struct dsa_hw_desc desc;
+	double start = now_ns();
+	unsigned int i;
+	int round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < depth; i++) {
+			desc = dsa_desc_move(&t->mem, i, COPY_SRC, COPY_DST, size);
+			dsa_submit(&t->dsa, &desc);
+		}
+		for (i = 0; i < depth; i++)
+			if (dsa_wait(dsa_cr(&t->mem, i), 60000) != DSA_COMP_SUCCESS)
+				errx(1, "%s: copy %u of %u bytes fails", t->who, i, size);
+	}
+	figure("copy", t->who, (now_ns() - start) / ROUNDS / depth, "%u x %u", size, depth);
+}
+
+static void copy_row(void)
+{
+	static const uint32_t sizes[] = { 64, 4096, 65536, 2 << 20 };
+	static const unsigned int depths[] = { 1, 16, 128 };
+	unsigned int i, s, d;
+	struct target t;
+	double start;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		if (!target_open(&t, targets[i]))
+			continue;
+		dsa_fill(t.mem.va + COPY_SRC, 2 << 20, 1);
+		for (s = 0; s < ARRAY_SIZE(sizes); s++)
+			for (d = 0; d < ARRAY_SIZE(depths); d++)
+				copies_of(&t, sizes[s], depths[d]);
+		if (dsa_check(t.mem.va + COPY_DST, 2 << 20, 1) >= 0)
+			errx(1, "%s: the copy differs", t.who);
+		for (s = 0; !i && s < ARRAY_SIZE(sizes); s++) {
+			start = now_ns();
+			for (d = 0; d < ROUNDS; d++) {
+				memcpy(t.mem.va + COPY_DST, t.mem.va + COPY_SRC, sizes[s]);
+				asm volatile("" : : : "memory");
+			}
+			figure("copy", "memcpy", (now_ns() - start) / ROUNDS, "%u x 1", sizes[s]);
+		}
+		target_close(&t);
+	}
+}
+
+/* --- reset and close ----------------------------------------------------- */
+
+static void in_flight(struct target *t, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		struct dsa_hw_desc desc = dsa_desc(&t->mem, i, DSA_OPCODE_NOOP);
+
+		dsa_submit(&t->dsa, &desc);
+	}
+	if (nr && dsa_cr(&t->mem, nr - 1)->status)
+		errx(1, "%u descriptors were done before anything else could be", nr);
+}
+
+static void reset(void)
+{
+	static const unsigned int flights[] = { 0, 1, 128 };
+	unsigned int i, f;
+	struct target t;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		for (f = 0; f < ARRAY_SIZE(flights); f++) {
+			double least = -1;
+			int try;
+
+			if (!target_open(&t, targets[i]))
+				continue;
+			for (try = 0; try < TRIES / 4; try++) {
+				double value;
+
+				in_flight(&t, flights[f]);
+				value = ONCE(must(vdev_reset(t.d.fd), "reset"));
+				if (least < 0 || value < least)
+					least = value;
+				target_start(&t);
+			}
+			figure("reset", t.who, least, "%u in flight", flights[f]);
+
+			in_flight(&t, flights[f]);
+			/* A mapping holds the file open */
+			dsa_unmap(&t.dsa);
+			figure("close", t.who, ONCE(close(t.d.fd)), "%u in flight", flights[f]);
+			t.d.fd = -1;
+			target_close(&t);
+		}
+	}
+}
+
+/* ------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+	unsigned int wqs;	/* that it needs; "count" prepares the one of reset */
+} rows[] = {
+	{ "create", create, 8 },
+	{ "attach", attach, 8 },
+	{ "register", registers, 1 },
+	{ "memory", memory, 8 },
+	{ "submit", submit, 1 },
+	{ "interrupt", interrupt, 1 },
+	{ "reset", reset, 1 },
+	{ "walk", walk, 1 },
+	{ "copy", copy_row, 1 },
+};
+
+int main(int argc, char **argv)
+{
+	struct rlimit files = { 8192 + 64, 8192 + 64 };
+	unsigned int i;
+	int arg;
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	dsa_snapshot(&before);
+	atexit(put_back);
+	for (arg = 1; arg < argc; arg++) {
+		for (i = 0; i < ARRAY_SIZE(rows) && strcmp(argv[arg], rows[i].name); i++)
+			;
+		if (i == ARRAY_SIZE(rows))
+			errx(2, "there is no row %s", argv[arg]);
+		must(dsa_pool_get(&pool, rows[i].wqs), "the pool of WQs");
+		if (rows[i].run != copy_row)
+			counter_init();
+		rows[i].run();
+	}
+	return 0;
+}
