@@ -211,7 +211,7 @@ class Guest:
         self.dir = tempfile.mkdtemp(prefix="guest.")
         self.fds = []
         self.user = user
-        self.process = self.command = self.qmp_socket = None
+        self.process = self.command = self.qmp_socket = self.qmp_file = None
         self.args = [
             QEMU, "-accel", "kvm", "-cpu", "host", "-M", "q35,hpet=off,memory-backend=ram",
             "-m", "256M",
@@ -359,10 +359,10 @@ class Guest:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGKILL)
             self.process.wait()
-            for connection in (self.command, self.qmp_socket):
+            for connection in (self.command, self.qmp_file, self.qmp_socket):
                 if connection:
                     connection.close()
-            self.process = self.command = self.qmp_socket = None
+            self.process = self.command = self.qmp_socket = self.qmp_file = None
 
     # --- what the guest does with its DSA ---
 

@@ -21,6 +21,8 @@ SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 30
 SEED = random.randrange(1 << 30)
 NR_DSA, NR_SAMPLE, NR_GUESTS = 4, 4, 2
 WARM_UP = 10
+# Of the host in one go: the seconds are over some time after their end
+COPIES = 100
 # Kernel memory that cannot be reclaimed may grow by so much: caches of the allocators, and
 # what KASAN holds back. A lost page per life is more than that in half an hour.
 TOLERANCE_KB = 24 << 10
@@ -40,13 +42,13 @@ def dmatest():
     """The host copies on its own WQ, and verifies."""
     log = vm.HostLog()
     path = "/sys/module/dmatest/parameters"
-    for name, value in (("iterations", 500), ("timeout", 20000), ("channel", "dma0chan0"),
+    for name, value in (("iterations", COPIES), ("timeout", 20000), ("channel", "dma0chan0"),
                         ("run", 1)):
         vm.write(f"{path}/{name}", str(value))
     vm.read(f"{path}/wait")
     summary = [line for line in log.new() if "summary" in line]
-    vm.check(summary and "summary 500 tests, 0 failures" in summary[-1], f"host: {summary}")
-    return 500
+    vm.check(summary and f"summary {COPIES} tests, 0 failures" in summary[-1], f"host: {summary}")
+    return COPIES
 
 
 def guest_life(guest, end):
