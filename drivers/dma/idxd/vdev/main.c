@@ -583,7 +583,7 @@ static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
 	struct idxd_device *idxd = wq->idxd;
 
 	if (!idxd_wq_driver_name_match(wq, dev)) {
-		/* The bus offers every WQ when the driver is loaded; most are meant for nobody yet */
+		/* The bus offers all WQs when the driver is loaded, wanted or not */
 		if (wq->driver_name[0])
 			mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
 						 "cannot lend %s: its driver_name is \"%s\"; set it to vdev",
