@@ -441,10 +441,13 @@ struct dsa_hw_desc dsa_desc_move(const struct dsa_mem *mem, unsigned int i, size
 
 int dsa_run(struct dsa *dsa, const struct dsa_mem *mem, const struct dsa_hw_desc *desc)
 {
-	const struct dsa_completion_record *cr =
-		(const void *)(mem->va + (desc->completion_addr - mem->iova));
-	int ret = dsa_submit(dsa, desc);
+	struct dsa_completion_record *cr =
+		(void *)(mem->va + (desc->completion_addr - mem->iova));
+	int ret;
 
+	/* One that ran before has left its status there */
+	memset(cr, 0, sizeof(*cr));
+	ret = dsa_submit(dsa, desc);
 	return ret ?: dsa_wait(cr, 10000);
 }
 

@@ -209,7 +209,7 @@ static inline struct dsa_completion_record *dsa_cr(const struct dsa_mem *mem, un
 struct dsa_hw_desc dsa_desc(const struct dsa_mem *mem, unsigned int i, enum dsa_opcode opcode);
 struct dsa_hw_desc dsa_desc_move(const struct dsa_mem *mem, unsigned int i, size_t src,
 				 size_t dst, uint32_t len);
-/* Submit and wait: the record's status, or a negative errno. */
+/* Clear the record, submit and wait: the record's status, or a negative errno. */
 int dsa_run(struct dsa *dsa, const struct dsa_mem *mem, const struct dsa_hw_desc *desc);
 
 /* Bytes that depend on their place and on @seed. */
