@@ -1274,12 +1274,22 @@ static void test_int_handles(void)
 
 #define SLOW "-device dsa,addr=4,id=dsa0,latency-ns=1000"
 
-static void set_latency(uint64_t ns)
+static void set_number(const char *property, uint64_t value)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': 'qom-set', 'arguments': "
                              "{ 'path': '/machine/peripheral/dsa0', "
-                             "'property': 'latency-ns', 'value': %" PRIu64
-                             "} }", ns);
+                             "'property': %s, 'value': %" PRIu64 "} }",
+                             property, value);
+}
+
+static void set_flag(const char *property, bool value)
+{
+    qtest_qom_set_bool(qts, "/machine/peripheral/dsa0", property, value);
+}
+
+static void set_latency(uint64_t ns)
+{
+    set_number("latency-ns", ns);
 }
 
 static unsigned occupancy(unsigned wq)
@@ -1564,6 +1574,175 @@ static void test_flr(void)
     g_assert_cmpuint(state(), ==, DSA_STATE_DISABLED);
     g_assert_cmphex(rd64(grpcfg(0, 0)), ==, 0);
     g_assert_cmphex(rd32(A_GENCFG), ==, 0);
+    dsa_stop();
+}
+
+/* Misbehaviour on demand */
+
+#define FAULTY "-device dsa,addr=4,id=dsa0"
+
+static void test_fault_commands(void)
+{
+    dsa_start_enabled(FAULTY);
+    set_number("hang-commands", BIT(DSA_CMD_DRAIN_ALL));
+    cmd_start(DSA_CMD_DRAIN_ALL, 0, true);
+    settle();
+    g_assert_true(cmd_active());
+    g_assert_false(irq(0));
+    /* Another one is dropped meanwhile, and the first one ends when it may */
+    cmd_start(DSA_CMD_DISABLE_DEVICE, 0, false);
+    set_number("hang-commands", BIT(DSA_CMD_DISABLE_WQ));
+    g_assert_cmphex(cmd_wait(), ==, 0);
+    wait_irq(0);
+    g_assert_cmpuint(state(), ==, DSA_STATE_ENABLED);
+
+    /* A reset ends it for good */
+    cmd_start(DSA_CMD_DISABLE_WQ, 1, true);
+    settle();
+    g_assert_true(cmd_active());
+    qtest_writew(qts, cfg(0x40 + PCI_EXP_DEVCTL), PCI_EXP_DEVCTL_BCR_FLR);
+    qtest_writel(qts, cfg(PCI_BASE_ADDRESS_0), BAR0);
+    qtest_writew(qts, cfg(PCI_COMMAND),
+                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    set_number("hang-commands", 0);
+    settle();
+    g_assert_false(cmd_active());
+    g_assert_cmphex(rd32(A_INTCAUSE), ==, 0);
+
+    set_number("command-latency-ns", 1000);
+    cmd_start(DSA_CMD_RESET_DEVICE, 0, false);
+    settle();
+    g_assert_true(cmd_active());
+    qtest_clock_step(qts, 999);
+    settle();
+    g_assert_true(cmd_active());
+    qtest_clock_step(qts, 1);
+    g_assert_cmphex(cmd_wait(), ==, 0);
+    dsa_stop();
+}
+
+static void test_fault_engines(void)
+{
+    dsa_start_enabled(FAULTY);
+    qtest_memset(qts, DST, 0, 16);
+    set_flag("hang-engines", true);
+    submit_fill(0, 0);
+    submit_fill(0, 1);
+    cmd_start(DSA_CMD_DRAIN_WQ, 1, false);
+    settle();
+    g_assert_cmphex(status(CR(0)), ==, 0);
+    g_assert_true(cmd_active());
+    set_flag("hang-engines", false);
+    g_assert_cmphex(cmd_wait(), ==, 0);
+    g_assert_cmphex(status(CR(0)), ==, DSA_COMP_SUCCESS);
+    g_assert_cmphex(status(CR(1)), ==, DSA_COMP_SUCCESS);
+
+    /* ABORT gets rid of what hangs */
+    set_flag("hang-engines", true);
+    submit_fill(0, 0);
+    settle();
+    g_assert_cmphex(cmd(DSA_CMD_ABORT_WQ, 1), ==, 0);
+    set_flag("hang-engines", false);
+    settle();
+    g_assert_cmphex(status(CR(0)), ==, 0);
+    dsa_stop();
+}
+
+static void test_fault_halt(void)
+{
+    dsa_start_enabled(SLOW);
+    submit_fill(0, 0);
+    settle();
+    set_number("halt", DSA_RESET_FLR);
+    g_assert_cmpuint(state(), ==, DSA_STATE_HALT);
+    g_assert_cmpuint(FIELD_EX32(rd32(A_GENSTS), GENSTS, RESET_TYPE), ==,
+                     DSA_RESET_FLR);
+    /* Not told: that was not asked for */
+    g_assert_cmphex(rd32(A_INTCAUSE), ==, 0);
+    qtest_clock_step(qts, 10000);
+    settle();
+    g_assert_cmphex(status(CR(0)), ==, 0);
+    submit_fill(0, 1);
+    qtest_clock_step(qts, 10000);
+    settle();
+    g_assert_cmphex(status(CR(1)), ==, 0);
+    g_assert_cmphex(rd64(A_SWERR0), ==, 0);
+    g_assert_cmphex(cmd(DSA_CMD_DRAIN_ALL, 0), ==, DSA_CMDSTS_HW_ERR);
+    g_assert_cmphex(cmd(DSA_CMD_RESET_DEVICE, 0), ==, DSA_CMDSTS_HW_ERR);
+
+    /* The kind that a command gets it out of */
+    set_number("halt", DSA_RESET_SOFTWARE);
+    g_assert_cmphex(cmd(DSA_CMD_RESET_DEVICE, 0), ==, 0);
+    g_assert_cmpuint(state(), ==, DSA_STATE_DISABLED);
+    wr32(A_GENCTRL, R_GENCTRL_HALT_INT_EN_MASK);
+    set_number("halt", DSA_RESET_WARM);
+    g_assert_cmphex(rd32(A_INTCAUSE), ==, R_INTCAUSE_HALT_MASK);
+    wait_irq(0);
+    dsa_stop();
+}
+
+static void test_fault_gone(void)
+{
+    dsa_start_enabled(FAULTY);
+    qtest_memset(qts, DST, 0, 8);
+    set_flag("gone", true);
+    g_assert_cmphex(rd32(A_GENSTS), ==, UINT32_MAX);
+    g_assert_cmphex(rd64(A_GENCAP), ==, UINT64_MAX);
+    g_assert_cmphex(qtest_readl(qts, cfg(PCI_VENDOR_ID)), ==, UINT32_MAX);
+    qtest_writew(qts, cfg(PCI_COMMAND), 0);
+    submit_fill(0, 0);
+    cmd_start(DSA_CMD_RESET_DEVICE, 0, true);
+    settle();
+    g_assert_cmphex(status(CR(0)), ==, 0);
+    g_assert_false(irq(0));
+
+    /* It is back, and knows nothing */
+    set_flag("gone", false);
+    g_assert_cmphex(qtest_readw(qts, cfg(PCI_VENDOR_ID)), ==, 0x8086);
+    g_assert_cmphex(qtest_readw(qts, cfg(PCI_COMMAND)), ==,
+                    PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    g_assert_cmpuint(state(), ==, DSA_STATE_DISABLED);
+    g_assert_cmphex(rd64(grpcfg(0, 0)), ==, 0);
+
+    g_assert_cmphex(qtest_readw(qts, cfg(0x40 + PCI_EXP_DEVSTA)) &
+                    PCI_EXP_DEVSTA_TRPND, ==, 0);
+    set_flag("pending", true);
+    g_assert_cmphex(qtest_readw(qts, cfg(0x40 + PCI_EXP_DEVSTA)) &
+                    PCI_EXP_DEVSTA_TRPND, !=, 0);
+    set_flag("pending", false);
+    g_assert_cmphex(qtest_readw(qts, cfg(0x40 + PCI_EXP_DEVSTA)) &
+                    PCI_EXP_DEVSTA_TRPND, ==, 0);
+    dsa_stop();
+}
+
+static void test_fault_reports(void)
+{
+    Desc noop = { .op = DSA_OP_NOOP, .flags = FLAGS | DSA_FLAG_RCI };
+    uint32_t sts;
+
+    dsa_start_enabled(FAULTY ",int-handles=on");
+    set_number("error", 0x5a);
+    wait_irq(0);
+    g_assert_cmphex(rd32(A_INTCAUSE), ==, R_INTCAUSE_ERR_MASK);
+    g_assert_cmpuint(FIELD_EX64(rd64(A_SWERR0), SWERR0, VALID), ==, 1);
+    g_assert_cmpuint(FIELD_EX64(rd64(A_SWERR0), SWERR0, WQ_IDX_VALID), ==, 0);
+    g_assert_cmphex(FIELD_EX64(rd64(A_SWERR0), SWERR0, ERROR), ==, 0x5a);
+    wr32(A_INTCAUSE, R_INTCAUSE_ERR_MASK);
+
+    sts = cmd(DSA_CMD_REQUEST_INT_HANDLE, 2);
+    noop.handle = FIELD_EX32(sts, CMDSTS, RESULT);
+    g_assert_cmphex(run(noop), ==, DSA_COMP_SUCCESS);
+    wait_irq(2);
+    set_flag("revoke-int-handles", true);
+    wait_irq(0);
+    g_assert_cmphex(rd32(A_INTCAUSE), ==, R_INTCAUSE_REVOKED_MASK);
+    g_assert_cmphex(run(noop), ==, DSA_COMP_INT_HANDLE_INVAL);
+    sts = cmd(DSA_CMD_REQUEST_INT_HANDLE, 2);
+    g_assert_cmphex(FIELD_EX32(sts, CMDSTS, RESULT), !=, noop.handle);
+    g_assert_cmphex(run(noop), ==, DSA_COMP_INT_HANDLE_INVAL);
+    noop.handle = FIELD_EX32(sts, CMDSTS, RESULT);
+    g_assert_cmphex(run(noop), ==, DSA_COMP_SUCCESS);
+    wait_irq(2);
     dsa_stop();
 }
 
@@ -2027,6 +2206,11 @@ int main(int argc, char **argv)
         { "/dsa/int-handles", test_int_handles },
         { "/dsa/arbitration", test_arbitration },
         { "/dsa/flr", test_flr },
+        { "/dsa/fault/commands", test_fault_commands },
+        { "/dsa/fault/engines", test_fault_engines },
+        { "/dsa/fault/halt", test_fault_halt },
+        { "/dsa/fault/gone", test_fault_gone },
+        { "/dsa/fault/reports", test_fault_reports },
         { "/dsa/nonsense", test_nonsense },
         { "/dsa/pasid/data", test_pasid },
         { "/dsa/pasid/commands", test_pasid_commands },

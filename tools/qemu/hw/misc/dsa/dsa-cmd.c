@@ -247,13 +247,13 @@ static int dsa_request_int_handle(DSAState *s, uint32_t operand,
         return DSA_CMDSTS_INVAL_INT_IDX;
     }
     s->handles |= BIT(operand);
-    *handle = DSA_INT_HANDLE_BASE + operand;
+    *handle = s->handle_base + operand;
     return DSA_CMDSTS_SUCCESS;
 }
 
 static int dsa_release_int_handle(DSAState *s, uint32_t operand)
 {
-    uint32_t index = operand - DSA_INT_HANDLE_BASE;
+    uint32_t index = operand - s->handle_base;
 
     if (index >= DSA_NUM_VECTORS || !(s->handles & BIT(index))) {
         return DSA_CMDSTS_INVAL_INT_IDX;
@@ -267,6 +267,10 @@ static int dsa_cmd_run(DSAState *s, unsigned code, uint32_t operand,
 {
     if (!(dsa_cmdcap(s) & BIT(code))) {
         return DSA_CMDSTS_INVAL_CMD;
+    }
+    if (s->state == DSA_STATE_HALT && (code != DSA_CMD_RESET_DEVICE ||
+                                       s->reset_type != DSA_RESET_SOFTWARE)) {
+        return DSA_CMDSTS_HW_ERR;
     }
     switch (code) {
     case DSA_CMD_ENABLE_DEVICE:
@@ -317,7 +321,8 @@ void dsa_cmd_poll(DSAState *s)
     uint32_t cmdsts = 0;
     int err;
 
-    if (!FIELD_EX32(s->cmdsts, CMDSTS, ACTIVE)) {
+    if (!FIELD_EX32(s->cmdsts, CMDSTS, ACTIVE) ||
+        (s->hang_cmds & BIT(code)) || timer_pending(s->cmd_timer)) {
         return;
     }
     err = dsa_cmd_run(s, code, FIELD_EX32(s->cmd, CMD, OPERAND), &result);
@@ -347,5 +352,9 @@ void dsa_cmd_write(DSAState *s, uint32_t val)
     s->cmd = val;
     s->cmdsts = R_CMDSTS_ACTIVE_MASK;
     s->cmd_seq = s->next_seq;
+    if (s->cmd_latency_ns) {
+        timer_mod(s->cmd_timer, s->cmd_latency_ns +
+                  qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+    }
     qemu_bh_schedule(s->bh);
 }

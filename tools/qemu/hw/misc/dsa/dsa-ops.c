@@ -522,7 +522,7 @@ static int dsa_job_vector(DSAState *s, const DSAJob *job)
     uint32_t perm;
 
     if (s->int_handles) {
-        index -= DSA_INT_HANDLE_BASE;
+        index -= s->handle_base;
     }
     if (index >= DSA_NUM_VECTORS ||
         (s->int_handles && !(s->handles & BIT(index)))) {

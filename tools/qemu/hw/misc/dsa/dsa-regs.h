@@ -117,6 +117,15 @@ enum {
     DSA_STATE_HALT,
 };
 
+/* What it takes to get out of the state above */
+enum {
+    DSA_RESET_SOFTWARE,
+    DSA_RESET_FLR,
+    DSA_RESET_WARM,
+    DSA_RESET_COLD,
+    DSA_RESET_MAX = DSA_RESET_COLD,
+};
+
 REG32(INTCAUSE, 0x98)
     FIELD(INTCAUSE, ERR, 0, 1)
     FIELD(INTCAUSE, CMD, 1, 1)
@@ -157,6 +166,7 @@ enum {
     DSA_CMDSTS_SUCCESS              = 0x00,
     DSA_CMDSTS_INVAL_CMD            = 0x01,
     DSA_CMDSTS_INVAL_WQIDX          = 0x02,
+    DSA_CMDSTS_HW_ERR               = 0x03,
     /* enable device */
     DSA_CMDSTS_DEV_ENABLED          = 0x10,
     DSA_CMDSTS_CONFIG               = 0x11,

@@ -91,7 +91,8 @@ static void dsa_evl_append(DSAState *s, const uint64_t *report,
 
 /*
  * Report what a completion record cannot: to the event log if there is one,
- * else to SWERR.  @job is NULL for a write that never became a job.
+ * else to SWERR.  @job is NULL for a write that never became a job, @wq for an
+ * error of the device itself.
  */
 void dsa_report_error(DSAState *s, DSAWq *wq, const DSAJob *job, uint8_t error,
                       uint64_t fault_addr)
@@ -99,10 +100,13 @@ void dsa_report_error(DSAState *s, DSAWq *wq, const DSAJob *job, uint8_t error,
     bool evl = FIELD_EX32(s->gencfg, GENCFG, EVL_EN);
     uint64_t word[4] = { };
 
-    trace_dsa_error(wq->id, error, fault_addr, evl ? "event log" : "SWERR");
+    trace_dsa_error(wq ? wq->id : -1, error, fault_addr,
+                    evl ? "event log" : "SWERR");
     word[0] = FIELD_DP64(word[0], SWERR0, VALID, 1);
-    word[0] = FIELD_DP64(word[0], SWERR0, WQ_IDX_VALID, 1);
-    word[0] = FIELD_DP64(word[0], SWERR0, WQ_IDX, wq->id);
+    if (wq) {
+        word[0] = FIELD_DP64(word[0], SWERR0, WQ_IDX_VALID, 1);
+        word[0] = FIELD_DP64(word[0], SWERR0, WQ_IDX, wq->id);
+    }
     word[0] = FIELD_DP64(word[0], SWERR0, ERROR, error);
     if (job) {
         word[0] = FIELD_DP64(word[0], SWERR0, DESC_VALID, 1);
@@ -210,6 +214,9 @@ static bool dsa_submit(DSAState *s, DSAWq *wq, bool limited, bool deferrable,
     uint8_t error = 0;
     DSAJob *job;
 
+    if (s->gone || s->state == DSA_STATE_HALT) {
+        return false;
+    }
     if (s->state != DSA_STATE_ENABLED || !wq->accepting) {
         error = DSA_ERR_WQ_NOT_ENABLED;
     } else if (dsa_wq_dedicated(wq) == deferrable) {
@@ -343,7 +350,7 @@ static bool dsa_engine_run(DSAState *s, DSAEngine *engine)
 {
     int budget = DSA_SLICE;
 
-    while (budget > 0) {
+    while (budget > 0 && !s->hang_engines) {
         if (!engine->job) {
             engine->job = dsa_arbitrate(s, engine);
             if (!engine->job) {
@@ -369,7 +376,7 @@ static bool dsa_engine_run(DSAState *s, DSAEngine *engine)
             break;
         }
     }
-    return true;
+    return !s->hang_engines;
 }
 
 static void dsa_latency_over(void *opaque)
@@ -377,6 +384,13 @@ static void dsa_latency_over(void *opaque)
     DSAEngine *engine = opaque;
 
     qemu_bh_schedule(engine->dev->bh);
+}
+
+static void dsa_cmd_latency_over(void *opaque)
+{
+    DSAState *s = opaque;
+
+    qemu_bh_schedule(s->bh);
 }
 
 static void dsa_bh(void *opaque)
@@ -397,6 +411,7 @@ void dsa_wq_init(DSAState *s)
 {
     s->bh = qemu_bh_new_guarded(dsa_bh, s,
                                 &DEVICE(s)->mem_reentrancy_guard);
+    s->cmd_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, dsa_cmd_latency_over, s);
     for (int i = 0; i < DSA_NUM_WQS; i++) {
         s->wq[i].id = i;
         QSIMPLEQ_INIT(&s->wq[i].queue);
@@ -415,5 +430,6 @@ void dsa_wq_uninit(DSAState *s)
     for (int i = 0; i < DSA_NUM_ENGINES; i++) {
         timer_free(s->engine[i].latency);
     }
+    timer_free(s->cmd_timer);
     qemu_bh_delete(s->bh);
 }

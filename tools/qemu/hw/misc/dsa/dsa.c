@@ -123,6 +123,9 @@ AddressSpace *dsa_address_space(DSAState *s, bool pasid_en, uint32_t pasid)
 /* Set bits of INTCAUSE and tell the driver by vector 0 */
 void dsa_raise(DSAState *s, uint32_t cause)
 {
+    if (s->gone) {
+        return;
+    }
     trace_dsa_raise(cause);
     s->intcause |= cause;
     msix_notify(PCI_DEVICE(s), 0);
@@ -382,7 +385,8 @@ static void dsa_reg_write(DSAState *s, hwaddr addr, uint64_t val, uint64_t mask)
 
 static uint64_t dsa_regs_read(void *opaque, hwaddr addr, unsigned size)
 {
-    uint64_t val = dsa_reg_read(opaque, addr & ~7ull);
+    DSAState *s = opaque;
+    uint64_t val = s->gone ? UINT64_MAX : dsa_reg_read(s, addr & ~7ull);
 
     val = extract64(val, (addr & 7) * 8, size * 8);
     trace_dsa_reg_read(addr, size, val);
@@ -392,10 +396,14 @@ static uint64_t dsa_regs_read(void *opaque, hwaddr addr, unsigned size)
 static void dsa_regs_write(void *opaque, hwaddr addr, uint64_t val,
                            unsigned size)
 {
+    DSAState *s = opaque;
     unsigned shift = (addr & 7) * 8;
 
     trace_dsa_reg_write(addr, size, val);
-    dsa_reg_write(opaque, addr & ~7ull, val << shift,
+    if (s->gone) {
+        return;
+    }
+    dsa_reg_write(s, addr & ~7ull, val << shift,
                   MAKE_64BIT_MASK(shift, size * 8));
 }
 
@@ -409,9 +417,18 @@ static const MemoryRegionOps dsa_regs_ops = {
     .impl.max_access_size = 8,
 };
 
+static uint32_t dsa_config_read(PCIDevice *pdev, uint32_t addr, int len)
+{
+    return DSA(pdev)->gone ? MAKE_64BIT_MASK(0, len * 8) :
+                             pci_default_read_config(pdev, addr, len);
+}
+
 static void dsa_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
                              int len)
 {
+    if (DSA(pdev)->gone) {
+        return;
+    }
     pci_default_write_config(pdev, addr, val, len);
     pcie_cap_flr_write_config(pdev, addr, val, len);
 }
@@ -475,19 +492,24 @@ static void dsa_exit(PCIDevice *pdev)
     pcie_cap_exit(pdev);
 }
 
+void dsa_reset_function(DSAState *s)
+{
+    trace_dsa_reset(PCI_DEVICE(s)->name);
+    dsa_jobs_abort(s, DSA_MATCH_ALL);
+    dsa_clear_config(s);
+    timer_del(s->cmd_timer);
+    s->intcause = 0;
+    s->cmd = 0;
+    s->cmdsts = 0;
+}
+
 /* System reset and function level reset */
 static void dsa_reset_hold(Object *obj, ResetType type)
 {
     DSAState *s = DSA(obj);
-    PCIDevice *pdev = PCI_DEVICE(s);
 
-    trace_dsa_reset(pdev->name);
-    dsa_jobs_abort(s, DSA_MATCH_ALL);
-    dsa_clear_config(s);
-    s->intcause = 0;
-    s->cmd = 0;
-    s->cmdsts = 0;
-    pci_set_word(pdev->config + DSA_PASID_CTRL, 0);
+    dsa_reset_function(s);
+    pci_set_word(PCI_DEVICE(s)->config + DSA_PASID_CTRL, 0);
 }
 
 static void dsa_instance_init(Object *obj)
@@ -499,6 +521,8 @@ static void dsa_instance_init(Object *obj)
                                    OBJ_PROP_FLAG_READWRITE);
     object_property_set_description(obj, "latency-ns", "time from the start "
                                     "of a descriptor to its first access");
+    s->handle_base = DSA_INT_HANDLE_BASE;
+    dsa_fault_init(obj);
 }
 
 static const Property dsa_properties[] = {
@@ -520,6 +544,7 @@ static void dsa_class_init(ObjectClass *klass, void *data)
 
     k->realize = dsa_realize;
     k->exit = dsa_exit;
+    k->config_read = dsa_config_read;
     k->config_write = dsa_config_write;
     k->vendor_id = PCI_VENDOR_ID_INTEL;
     k->device_id = DSA_PCI_DEVICE_ID_V1;

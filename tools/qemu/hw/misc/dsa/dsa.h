@@ -1,10 +1,11 @@
 /*
  * Data Streaming Accelerator: device state
  *
- * dsa.c      PCI device and registers
- * dsa-cmd.c  commands (CMD, CMDSTS)
- * dsa-wq.c   portals, work queues, engines, error reports
- * dsa-ops.c  descriptor checks, operations, completion
+ * dsa.c        PCI device and registers
+ * dsa-cmd.c    commands (CMD, CMDSTS)
+ * dsa-wq.c     portals, work queues, engines, error reports
+ * dsa-ops.c    descriptor checks, operations, completion
+ * dsa-fault.c  misbehaviour on demand
  *
  * Everything runs under the BQL.
  *
@@ -100,9 +101,17 @@ struct DSAState {
     bool evl;
     uint64_t latency_ns;
 
+    /* faults, which can be changed at run time */
+    uint64_t cmd_latency_ns;
+    uint32_t hang_cmds;         /* bitmap of command codes */
+    bool hang_engines;
+    bool gone;
+    bool pending;
+
     MemoryRegion regs;
     MemoryRegion portals;
     QEMUBH *bh;
+    QEMUTimer *cmd_timer;       /* pending while a command waits for its time */
 
     uint32_t gencfg;
     uint32_t genctrl;
@@ -119,6 +128,7 @@ struct DSAState {
     bool evl_pending;
     uint32_t msixperm[DSA_NUM_VECTORS];
     uint32_t handles;           /* bitmap of MSI-X indices with a handle */
+    uint16_t handle_base;       /* the handle of index 0 */
 
     DSAGroup group[DSA_NUM_GROUPS];
     DSAWq wq[DSA_NUM_WQS];
@@ -143,10 +153,14 @@ uint16_t dsa_pasid_ctrl(DSAState *s);
 AddressSpace *dsa_address_space(DSAState *s, bool pasid_en, uint32_t pasid);
 void dsa_raise(DSAState *s, uint32_t cause);
 void dsa_clear_config(DSAState *s);
+void dsa_reset_function(DSAState *s);
 
 /* dsa-cmd.c */
 void dsa_cmd_write(DSAState *s, uint32_t val);
 void dsa_cmd_poll(DSAState *s);
+
+/* dsa-fault.c */
+void dsa_fault_init(Object *obj);
 
 /* dsa-wq.c */
 extern const MemoryRegionOps dsa_portal_ops;
