@@ -32,27 +32,12 @@ FIXTURE_VARIANT_ADD(data, mediated) { .page = PORTAL_LIMITED };
 
 FIXTURE_SETUP(data)
 {
-	TEST_POOL(&self->pool, 2);
-	if (!variant->direct)
-		ASSERT_EQ(0, drop_rawio());
-	ASSERT_EQ(0, test_vdev_up(&self->v, &self->pool, STARTED, MEM_SIZE));
-	self->dsa = &self->v.dsa;
-	self->mem = &self->v.mem;
-	self->dsa->page = variant->page;
-	ASSERT_EQ(variant->direct, dsa_can_map(self->dsa));
-	if (variant->direct)
-		ASSERT_EQ(0, dsa_map(self->dsa, variant->page));
+	TEST_START(self, variant->direct, variant->page, MEM_SIZE);
 }
 
 FIXTURE_TEARDOWN(data)
 {
 	EXPECT_EQ(0, test_vdev_down(&self->v));
-}
-
-/* Is @buf all @byte? */
-static bool all(const uint8_t *buf, size_t len, uint8_t byte)
-{
-	return !len || (buf[0] == byte && !memcmp(buf, buf + 1, len - 1));
 }
 
 TEST_F(data, noop)
@@ -65,7 +50,7 @@ TEST_F(data, noop)
 		ASSERT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, self->mem, &desc));
 	}
 	/* One record each, and no other place was written. */
-	EXPECT_TRUE(all(self->mem->va + 100 * 32, MEM_SIZE - 100 * 32, 0));
+	EXPECT_TRUE(is_all(self->mem->va + 100 * 32, MEM_SIZE - 100 * 32, 0));
 }
 
 /* 64 sizes from 1 byte to 1 MiB, at odd places and across pages. */
@@ -96,8 +81,8 @@ TEST_F(data, memmove)
 			TH_LOG("byte %ld of %u differs", dsa_check(va + dst, len, i), len);
 		}
 		EXPECT_EQ(-1, dsa_check(va + src, len, i));
-		EXPECT_TRUE(all(va + dst - 64, 64, GUARD));
-		EXPECT_TRUE(all(va + dst + len, 64, GUARD));
+		EXPECT_TRUE(is_all(va + dst - 64, 64, GUARD));
+		EXPECT_TRUE(is_all(va + dst + len, 64, GUARD));
 	}
 }
 
@@ -155,12 +140,12 @@ TEST_F(data, memfill)
 		desc.xfer_size = sizes[i];
 		memset(va + DST, GUARD, sizes[i] + 128);
 		ASSERT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, self->mem, &desc));
-		EXPECT_TRUE(all(va + DST, 5, GUARD));
+		EXPECT_TRUE(is_all(va + DST, 5, GUARD));
 		for (k = 0; k < sizes[i]; k++)
 			if (va[DST + 5 + k] != pattern[k % 8])
 				break;
 		EXPECT_EQ(sizes[i], k);
-		EXPECT_TRUE(all(va + DST + 5 + sizes[i], 64, GUARD));
+		EXPECT_TRUE(is_all(va + DST + 5 + sizes[i], 64, GUARD));
 	}
 }
 
@@ -326,7 +311,7 @@ TEST_F(data, batch)
 	if (!variant->direct) {
 		/* A batch would get round the checks of the mediated portal. */
 		EXPECT_EQ(DSA_COMP_BAD_OPCODE, dsa_run(self->dsa, self->mem, &desc));
-		EXPECT_TRUE(all(va + DST, BATCH * 5001, 0));
+		EXPECT_TRUE(is_all(va + DST, BATCH * 5001, 0));
 		for (i = 0; i < BATCH; i++)
 			EXPECT_EQ(0, dsa_cr(self->mem, 1 + i)->status);
 		return;
@@ -343,7 +328,7 @@ TEST_F(data, batch)
 	list[2].opcode = 0x7f;
 	EXPECT_EQ(DSA_COMP_BATCH_FAIL, dsa_run(self->dsa, self->mem, &desc));
 	EXPECT_EQ(DSA_COMP_BAD_OPCODE, dsa_cr(self->mem, 3)->status);
-	EXPECT_TRUE(all(va + DST + 2 * 5001, 5001, 0));
+	EXPECT_TRUE(is_all(va + DST + 2 * 5001, 5001, 0));
 
 	/* A batch of one, and one of too many. */
 	desc = make_batch(self->mem, 60);
@@ -352,7 +337,7 @@ TEST_F(data, batch)
 	desc = make_batch(self->mem, 60);
 	desc.desc_count = (1 << GENCAP_MAX_BATCH(dsa_read64(self->dsa, DSA_GENCAP))) + 1;
 	EXPECT_EQ(DSA_COMP_DESC_CNT_ERANGE, dsa_run(self->dsa, self->mem, &desc));
-	EXPECT_TRUE(all(va + DST, BATCH * 5001, 0));
+	EXPECT_TRUE(is_all(va + DST, BATCH * 5001, 0));
 }
 
 /* What is wrong with a descriptor is told by its record; nothing else happens. */
@@ -381,7 +366,7 @@ TEST_F(data, bad_descriptors)
 	desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
 	desc.flags |= 1 << 23;
 	EXPECT_EQ(DSA_COMP_INVALID_FLAGS, dsa_run(self->dsa, self->mem, &desc));
-	EXPECT_TRUE(all(va + DST, 4096, 0));
+	EXPECT_TRUE(is_all(va + DST, 4096, 0));
 
 	desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
 	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, self->mem, &desc));
@@ -400,7 +385,7 @@ TEST_F(data, completion_alignment)
 		memset(va, 0, 256);
 		dsa_submit(self->dsa, &desc);
 		usleep(50000);
-		EXPECT_TRUE(all(va, 256, 0)) {
+		EXPECT_TRUE(is_all(va, 256, 0)) {
 			TH_LOG("record at offset %d was written", off);
 		}
 	}

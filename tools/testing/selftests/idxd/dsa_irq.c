@@ -36,14 +36,7 @@ static int with_irqs(struct test_vdev *v, int32_t efd[2])
 
 FIXTURE_SETUP(irq)
 {
-	TEST_POOL(&self->pool, 2);
-	if (!variant->direct)
-		ASSERT_EQ(0, drop_rawio());
-	ASSERT_EQ(0, test_vdev_up(&self->v, &self->pool, STARTED, MEM_SIZE));
-	self->dsa = &self->v.dsa;
-	self->mem = &self->v.mem;
-	if (variant->direct)
-		ASSERT_EQ(0, dsa_map(self->dsa, PORTAL_LIMITED));
+	TEST_START(self, variant->direct, PORTAL_LIMITED, MEM_SIZE);
 	ASSERT_EQ(0, with_irqs(&self->v, self->efd));
 }
 

@@ -3,8 +3,6 @@
  * A vdev reaches the memory that it was given and no other: the same IOVA in two
  * vdevs, addresses that are not mapped, and every moment without a translation.
  */
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
@@ -31,71 +29,12 @@ FIXTURE_VARIANT_ADD(iso, mediated) { };
 
 FIXTURE_SETUP(iso)
 {
-	TEST_POOL(&self->pool, 2);
-	if (!variant->direct)
-		ASSERT_EQ(0, drop_rawio());
-	ASSERT_EQ(0, test_vdev_up(&self->v, &self->pool, STARTED, MEM_SIZE));
-	self->dsa = &self->v.dsa;
-	self->mem = &self->v.mem;
-	if (variant->direct)
-		ASSERT_EQ(0, dsa_map(self->dsa, PORTAL_LIMITED));
+	TEST_START(self, variant->direct, PORTAL_LIMITED, MEM_SIZE);
 }
 
 FIXTURE_TEARDOWN(iso)
 {
 	EXPECT_EQ(0, test_vdev_down(&self->v));
-}
-
-static sigjmp_buf bus_env;
-
-static void on_sigbus(int sig)
-{
-	siglongjmp(bus_env, 1);
-}
-
-/* Submit; true if the portal page could not be touched. */
-static bool submit_faults(struct dsa *dsa, const struct dsa_hw_desc *desc)
-{
-	struct sigaction sa = { .sa_handler = on_sigbus }, old;
-	bool fault = true;
-
-	sigaction(SIGBUS, &sa, &old);
-	if (!sigsetjmp(bus_env, 1)) {
-		dsa_submit(dsa, desc);
-		fault = false;
-	}
-	sigaction(SIGBUS, &old, NULL);
-	return fault;
-}
-
-static bool all(const uint8_t *buf, size_t len, uint8_t byte)
-{
-	return buf[0] == byte && !memcmp(buf, buf + 1, len - 1);
-}
-
-static int copy(struct dsa *dsa, struct dsa_mem *mem, uint32_t seed)
-{
-	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, SRC, DST, 9999);
-	int ret;
-
-	dsa_fill(mem->va + SRC, 9999, seed);
-	memset(mem->va + DST, 0, 9999);
-	ret = dsa_run(dsa, mem, &desc);
-	if (ret != DSA_COMP_SUCCESS)
-		return ret;
-	return dsa_check(mem->va + DST, 9999, seed) < 0 ? ret : -EIO;
-}
-
-/* Submit a copy that must move no byte and write no record. */
-static bool moves_nothing(struct dsa *dsa, struct dsa_mem *mem)
-{
-	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, SRC, DST, 9999);
-
-	memset(mem->va + SRC, 0xaa, 9999);
-	memset(mem->va + DST, 0x55, 9999);
-	submit_faults(dsa, &desc);
-	usleep(200000);
-	return all(mem->va + DST, 9999, 0x55) && !dsa_cr(mem, 0)->status;
 }
 
 /* Two vdevs, the same IOVAs, other memory, both at once. */
@@ -131,8 +70,8 @@ TEST_F(iso, same_iova)
 
 	/* Only one works: the other's memory does not change by a bit. */
 	memset(w.mem.va, 0x3c, MEM_SIZE);
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 77));
-	EXPECT_TRUE(all(w.mem.va, MEM_SIZE, 0x3c));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 77));
+	EXPECT_TRUE(is_all(w.mem.va, MEM_SIZE, 0x3c));
 	/* Even when a descriptor claims the other's PASID. */
 	{
 		struct dsa_hw_desc desc = dsa_desc_move(self->mem, 0, SRC, DST, 9999);
@@ -141,10 +80,10 @@ TEST_F(iso, same_iova)
 		ASSERT_GT(vdev_attr(w.uuid, "pasid", pasid, sizeof(pasid)), 0);
 		desc.pasid = atoi(pasid);
 		dsa_run(self->dsa, self->mem, &desc);
-		EXPECT_TRUE(all(w.mem.va, MEM_SIZE, 0x3c));
+		EXPECT_TRUE(is_all(w.mem.va, MEM_SIZE, 0x3c));
 	}
 	EXPECT_EQ(0, test_vdev_down(&w));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 78));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 78));
 }
 
 /* What one vdev has mapped is not mapped for the other. */
@@ -162,7 +101,7 @@ TEST_F(iso, other_vdevs_iova)
 	desc.dst_addr = iova;
 	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
 		  dsa_run(self->dsa, self->mem, &desc));
-	EXPECT_TRUE(all(extra.va, 4096, 0x11));
+	EXPECT_TRUE(is_all(extra.va, 4096, 0x11));
 	desc = dsa_desc_move(self->mem, 0, SRC, DST, 4096);
 	desc.src_addr = iova;
 	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF, dsa_run(self->dsa, self->mem, &desc));
@@ -182,14 +121,14 @@ TEST_F(iso, unmapped)
 	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF, dsa_run(self->dsa, self->mem, &desc));
 	EXPECT_EQ(HOLE, cr->fault_addr & ~0xfffull);
 	EXPECT_EQ(0, cr->bytes_completed);
-	EXPECT_TRUE(all(self->mem->va + DST, 9999, 0x55));
+	EXPECT_TRUE(is_all(self->mem->va + DST, 9999, 0x55));
 
 	desc = dsa_desc_move(self->mem, 0, SRC, DST, 9999);
 	desc.dst_addr = HOLE + 0x5123;
 	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
 		  dsa_run(self->dsa, self->mem, &desc));
 	EXPECT_EQ(HOLE + 0x5000, cr->fault_addr & ~0xfffull);
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 1));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 1));
 }
 
 /* Runs off the end of what is mapped: what was before it may be copied. */
@@ -222,11 +161,11 @@ TEST_F(iso, read_only_memory)
 	desc.dst_addr = HOLE;
 	EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
 		  dsa_run(self->dsa, self->mem, &desc));
-	EXPECT_TRUE(all(va, 8192, 0x66));
+	EXPECT_TRUE(is_all(va, 8192, 0x66));
 	desc = dsa_desc_move(self->mem, 0, SRC, DST, 8192);
 	desc.src_addr = HOLE;
 	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, self->mem, &desc));
-	EXPECT_TRUE(all(self->mem->va + DST, 8192, 0x66));
+	EXPECT_TRUE(is_all(self->mem->va + DST, 8192, 0x66));
 }
 
 /* A completion record that cannot be written: nobody is hurt, work goes on. */
@@ -241,7 +180,7 @@ TEST_F(iso, unmapped_record)
 		EXPECT_EQ(0, dsa_submit(self->dsa, &desc));
 	}
 	usleep(200000);
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
 }
 
 /* The interrupt range is memory like any other to a PASID, and here unmapped. */
@@ -261,7 +200,7 @@ TEST_F(iso, interrupt_range)
 			  dsa_run(self->dsa, self->mem, &desc));
 	}
 	EXPECT_EQ(0, eventfd_wait(efd, 200));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
 }
 
 /* Before the first attach: the memory is mapped in an IOAS, but not for us. */
@@ -282,10 +221,10 @@ TEST_F(iso, before_attach)
 	pt = w.ioas;
 	ASSERT_EQ(0, vdev_attach(w.fd, &pt));
 	/* What was submitted before is not kept for now. */
-	EXPECT_TRUE(all(w.mem.va + DST, 9999, 0x55));
+	EXPECT_TRUE(is_all(w.mem.va + TEST_DST, 4096, 0x55));
 	ASSERT_EQ(0, dsa_start(&w.dsa));
-	EXPECT_TRUE(all(w.mem.va + DST, 9999, 0x55));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&w.dsa, &w.mem, 1));
+	EXPECT_TRUE(is_all(w.mem.va + TEST_DST, 4096, 0x55));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&w.dsa, &w.mem, 1));
 	EXPECT_EQ(0, test_vdev_down(&w));
 }
 
@@ -300,7 +239,7 @@ TEST_F(iso, after_detach)
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, i));
+		EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, i));
 		ASSERT_EQ(0, vdev_detach(self->v.fd));
 		EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
 		if (variant->direct)
@@ -308,9 +247,9 @@ TEST_F(iso, after_detach)
 		pt = self->v.ioas;
 		ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
 		ASSERT_EQ(0, dsa_start(self->dsa));
-		EXPECT_TRUE(all(self->mem->va + DST, 9999, 0x55));
+		EXPECT_TRUE(is_all(self->mem->va + TEST_DST, 4096, 0x55));
 	}
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 9));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 9));
 }
 
 /*
@@ -321,12 +260,12 @@ TEST_F(iso, bus_master_off)
 {
 	struct dsa_hw_desc desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
 
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 1));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 1));
 	ASSERT_EQ(0, dsa_set_command(self->dsa, PCI_COMMAND_MEMORY));
 	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
 	EXPECT_FALSE(submit_faults(self->dsa, &desc));
 	ASSERT_EQ(0, dsa_start(self->dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 3));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 3));
 	/* Nor with the WQ or the device disabled. */
 	ASSERT_EQ(0, dsa_cmd(self->dsa, CMD_DISABLE_WQ, WQ0));
 	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
@@ -335,7 +274,7 @@ TEST_F(iso, bus_master_off)
 	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
 	EXPECT_FALSE(submit_faults(self->dsa, &desc));
 	ASSERT_EQ(0, dsa_start(self->dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
 }
 
 /* After a reset nothing works until the user has started the device again. */
@@ -343,13 +282,13 @@ TEST_F(iso, after_reset)
 {
 	struct dsa_hw_desc desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
 
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 1));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 1));
 	ASSERT_EQ(0, vdev_reset(self->v.fd));
 	EXPECT_TRUE(moves_nothing(self->dsa, self->mem));
 	if (variant->direct)
 		EXPECT_TRUE(submit_faults(self->dsa, &desc));
 	ASSERT_EQ(0, dsa_start(self->dsa));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 2));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
 }
 
 /* Detach in the middle of work: after it has returned, nothing moves. */
@@ -369,13 +308,13 @@ TEST_F(iso, detach_under_load)
 		memset(self->mem->va + DST, 0x99, len);
 		memset(self->mem->va, 0, 4096);
 		usleep(100000);
-		EXPECT_TRUE(all(self->mem->va + DST, len, 0x99));
-		EXPECT_TRUE(all(self->mem->va, 4096, 0));
+		EXPECT_TRUE(is_all(self->mem->va + DST, len, 0x99));
+		EXPECT_TRUE(is_all(self->mem->va, 4096, 0));
 		pt = self->v.ioas;
 		ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
 		ASSERT_EQ(0, dsa_start(self->dsa));
 	}
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(self->dsa, self->mem, 5));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 5));
 }
 
 /* The user is killed in the middle of work; the next one has a quiet device. */
@@ -424,11 +363,11 @@ TEST_F(iso, killed_under_load)
 	EXPECT_TRUE(vdev_state_is(w.uuid, "closed"));
 	memset(shared, 0x42, MEM_SIZE);
 	usleep(300000);
-	EXPECT_TRUE(all(shared, MEM_SIZE, 0x42));
+	EXPECT_TRUE(is_all(shared, MEM_SIZE, 0x42));
 	EXPECT_EQ(0, vdev_remove(w.uuid));
 	/* And the WQ works for the next one. */
 	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));
-	EXPECT_EQ(DSA_COMP_SUCCESS, copy(&w.dsa, &w.mem, 6));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&w.dsa, &w.mem, 6));
 	EXPECT_EQ(0, test_vdev_down(&w));
 }
 

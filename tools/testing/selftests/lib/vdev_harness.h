@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -15,6 +17,7 @@
 
 #include "kselftest_harness.h"
 #include "dsa.h"
+#include "fault.h"
 
 /* These tests also run on an emulated CPU, which may be a hundred times slower. */
 #undef TEST_TIMEOUT_DEFAULT
@@ -63,7 +66,7 @@ static void __attribute__((constructor)) test_remember(void)
 	atexit(test_restore);
 }
 
-/* Where test_copy() copies from and to, in memory of at least 64 KiB */
+/* Where test_copy() and moves_nothing() copy from and to, in memory of at least 64 KiB */
 #define TEST_SRC	0x1000
 #define TEST_DST	0x8000
 
@@ -175,6 +178,64 @@ static inline int test_vdev_down(struct test_vdev *t)
 	t->fd = -1;
 	t->iommufd = -1;
 	return ret;
+}
+
+/*
+ * What most fixtures start with: a pool of two WQs, and a vdev that runs and is used
+ * through the mapped portal page @page_nr, or through the mediated portal by a user
+ * who may not map it.
+ */
+#define TEST_START(self, direct, page_nr, mem_size) do {				\
+	TEST_POOL(&(self)->pool, 2);							\
+	if (!(direct))									\
+		ASSERT_EQ(0, drop_rawio());						\
+	ASSERT_EQ(0, test_vdev_up(&(self)->v, &(self)->pool, STARTED, mem_size));	\
+	(self)->dsa = &(self)->v.dsa;							\
+	(self)->mem = &(self)->v.mem;							\
+	(self)->dsa->page = page_nr;							\
+	ASSERT_EQ(direct, dsa_can_map((self)->dsa));					\
+	if (direct)									\
+		ASSERT_EQ(0, dsa_map((self)->dsa, page_nr));				\
+} while (0)
+
+/* Is @buf all @byte? */
+static inline bool is_all(const uint8_t *buf, size_t len, uint8_t byte)
+{
+	return !len || (buf[0] == byte && !memcmp(buf, buf + 1, len - 1));
+}
+
+static sigjmp_buf test_bus_env;
+
+static inline void test_on_sigbus(int sig)
+{
+	siglongjmp(test_bus_env, 1);
+}
+
+/* Submit; true if the portal page could not be touched. */
+static inline bool submit_faults(struct dsa *dsa, const struct dsa_hw_desc *desc)
+{
+	struct sigaction sa = { .sa_handler = test_on_sigbus }, old;
+	bool fault = true;
+
+	sigaction(SIGBUS, &sa, &old);
+	if (!sigsetjmp(test_bus_env, 1)) {
+		dsa_submit(dsa, desc);
+		fault = false;
+	}
+	sigaction(SIGBUS, &old, NULL);
+	return fault;
+}
+
+/* Submit a copy that must move no byte and write no record. */
+static inline bool moves_nothing(struct dsa *dsa, struct dsa_mem *mem)
+{
+	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, TEST_SRC, TEST_DST, 4096);
+
+	memset(mem->va + TEST_SRC, 0xaa, 4096);
+	memset(mem->va + TEST_DST, 0x55, 4096);
+	submit_faults(dsa, &desc);
+	usleep(200000);
+	return is_all(mem->va + TEST_DST, 4096, 0x55) && !dsa_cr(mem, 0)->status;
 }
 
 #endif
