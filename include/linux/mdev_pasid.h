@@ -97,7 +97,8 @@ enum mdev_pasid_stop {
  * @dma_start: the PASID has a translation and the user has set Bus Master Enable:
  *	the hardware may do DMA from now on.
  * @dma_stop: the opposite.  When it returns the hardware is quiet: it has
- *	nothing in flight for the PASID and accepts nothing.  It must not fail.
+ *	nothing in flight for the PASID and accepts nothing.  It must not fail, nor wait
+ *	for ever: hardware that cannot be stopped is what &mdev_pasid_vdev.keep_pasid is for.
  *	Portal pages are unmapped before the call.
  * @reset: bring the vdev back to its state after @create.  DMA is stopped.
  * @read: read @len (1, 2, 4 or 8) bytes at the naturally aligned @off of BAR @bar.
@@ -210,6 +211,8 @@ struct mdev_pasid_bar {
  * @replacing: it is being exchanged for another; nobody reaches the BARs meanwhile
  * @replaced: where they wait for the end of @replacing
  * @dma: dma_start() was called
+ * @keep_pasid: set by the driver if its hardware may still do DMA for the PASID although
+ *	it was told to stop.  Nobody gets that PASID again, until the machine is reset.
  * @sink: what backs the portal pages of an attached vdev whose hardware must not be touched
  * @irq_lock: protects @trigger, @err_trigger and @req_trigger; taken in interrupts
  * @trigger: an eventfd for each vector, or NULL
@@ -245,6 +248,7 @@ struct mdev_pasid_vdev {
 	bool replacing;
 	wait_queue_head_t replaced;
 	bool dma;
+	bool keep_pasid;
 	struct page *sink;
 
 	spinlock_t irq_lock;	/* see above */
@@ -283,6 +287,7 @@ int mdev_pasid_config_msix(struct mdev_pasid_vdev *vdev, unsigned int num_vector
 
 /* Called whenever the vdev exists */
 void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector);
+void mdev_pasid_signal_error(struct mdev_pasid_vdev *vdev);
 void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev);
 
 __printf(2, 3) void mdev_pasid_refuse(struct mdev_pasid_vdev *vdev, const char *fmt, ...);

@@ -61,6 +61,21 @@ void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector)
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_signal, MDEV_PASID);
 
+/**
+ * mdev_pasid_signal_error() - tell the user that a vdev has failed for good
+ * @vdev: the vdev
+ *
+ * Raises VFIO_PCI_ERR_IRQ_INDEX, at which a VMM stops its guest.  For errors that the
+ * user cannot recover from; all others are the business of the device's own registers.
+ *
+ * Context: any, hard interrupts too.
+ */
+void mdev_pasid_signal_error(struct mdev_pasid_vdev *vdev)
+{
+	irq_signal(vdev, &vdev->err_trigger);
+}
+EXPORT_SYMBOL_NS_GPL(mdev_pasid_signal_error, MDEV_PASID);
+
 /* Takes over @new, which may be NULL, and lets go of what was there */
 static void irq_set_trigger(struct mdev_pasid_vdev *vdev, struct eventfd_ctx **trigger,
 			    struct eventfd_ctx *new)

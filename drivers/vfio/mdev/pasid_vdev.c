@@ -385,6 +385,7 @@ void mdev_pasid_remove(struct mdev_device *mdev)
 	/* Returns when the last user has closed it: unbound, its hardware quiet */
 	vfio_unregister_group_dev(&vdev->vfio);
 	vdev_ops(vdev)->destroy(vdev);
-	iommu_free_global_pasid(vdev->pasid);
+	if (!vdev->keep_pasid)
+		iommu_free_global_pasid(vdev->pasid);
 	vfio_put_device(&vdev->vfio);
 }

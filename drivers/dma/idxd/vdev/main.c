@@ -42,14 +42,23 @@ static irqreturn_t vdev_interrupt(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
-static void vdev_error(struct idxd_wq *wq, const union sw_err_reg *err, void *data)
+static void vdev_event(struct idxd_wq *wq, enum idxd_wq_event event,
+		       const union sw_err_reg *err, void *data)
 {
 	struct idxd_vdev *v = data;
 
-	if (err)
+	switch (event) {
+	case IDXD_WQ_ERROR:
 		vdev_regs_report_error(v, err);
-	else
+		break;
+	case IDXD_WQ_HALTED:
 		vdev_regs_halt(v);
+		schedule_work(&v->pf->halt_work);
+		break;
+	case IDXD_WQ_REVOKED:
+		vdev_regs_revoke(v);
+		break;
+	}
 }
 
 /**
@@ -63,7 +72,8 @@ int vdev_hw_start(struct idxd_vdev *v)
 {
 	int ret;
 
-	if (!v->dma || !v->dev_enabled || !v->wq_enabled)
+	/* There is nothing to start if the device has halted, which has been said */
+	if (!v->dma || !v->dev_enabled || !v->wq_enabled || v->halted)
 		return 0;
 
 	ret = idxd_wq_hw_start(v->wq, v->core.pasid);
@@ -92,7 +102,36 @@ void vdev_hw_stop(struct idxd_vdev *v, bool abort)
 		return;
 	v->hw_on = false;
 	mdev_pasid_unmap_portals(&v->core);
-	idxd_wq_hw_stop(v->wq, abort);
+	if (idxd_wq_hw_stop(v->wq, abort))
+		v->core.keep_pasid = true;
+}
+
+/* Nothing is behind the portals of a PF that has halted. */
+static void pf_halt_work_fn(struct work_struct *work)
+{
+	struct vdev_pf *pf = container_of(work, struct vdev_pf, halt_work);
+	struct vdev_wq *w;
+
+	mutex_lock(&pf->lock);
+	list_for_each_entry(w, &pf->wqs, node) {
+		if (!w->owner)
+			continue;
+		mutex_lock(&w->owner->core.lock);
+		if (w->owner->halted)
+			vdev_hw_stop(w->owner, true);
+		mutex_unlock(&w->owner->core.lock);
+	}
+	mutex_unlock(&pf->lock);
+}
+
+static void vdev_release(struct idxd_vdev *v)
+{
+	if (!v->open)
+		return;
+	v->open = false;
+	idxd_wq_set_event_handler(v->wq, NULL, NULL);
+	free_irq(v->irq, v);
+	vdev_portal_close(v);
 }
 
 /* What a user needs of the WQ; vdev_release() undoes it. */
@@ -112,19 +151,13 @@ static int vdev_acquire(struct idxd_vdev *v)
 		return ret;
 	}
 
-	idxd_wq_set_error_handler(v->wq, vdev_error, v);
 	v->open = true;
-	return 0;
-}
-
-static void vdev_release(struct idxd_vdev *v)
-{
-	if (!v->open)
-		return;
-	v->open = false;
-	idxd_wq_set_error_handler(v->wq, NULL, NULL);
-	free_irq(v->irq, v);
-	vdev_portal_close(v);
+	idxd_wq_set_event_handler(v->wq, vdev_event, v);
+	/* From now on the handler is told */
+	if (idxd_wq_hw_alive(v->wq))
+		return 0;
+	vdev_release(v);
+	return -EIO;
 }
 
 /* Which WQ backs which vdev */
@@ -160,6 +193,12 @@ static void vdev_kill(struct idxd_vdev *v)
 	mdev_pasid_signal(&v->core, 0);
 }
 
+/* That of a device that has halted cannot be lent */
+static bool wq_is_free(struct vdev_wq *w)
+{
+	return !w->owner && idxd_wq_hw_alive(w->wq);
+}
+
 static struct vdev_wq *pf_free_wq(struct vdev_pf *pf, const char *name)
 {
 	struct vdev_wq *w;
@@ -167,7 +206,7 @@ static struct vdev_wq *pf_free_wq(struct vdev_pf *pf, const char *name)
 	lockdep_assert_held(&pf->lock);
 
 	list_for_each_entry(w, &pf->wqs, node)
-		if (!w->owner && (!name || sysfs_streq(dev_name(wq_confdev(w->wq)), name)))
+		if (wq_is_free(w) && (!name || sysfs_streq(dev_name(wq_confdev(w->wq)), name)))
 			return w;
 	return NULL;
 }
@@ -206,13 +245,17 @@ static int vdev_create(struct mdev_pasid_vdev *core)
 	}
 	mutex_unlock(&pf->lock);
 
-	if (!w) {
+	if (w)
+		return 0;
+	if (pf->idxd->state == IDXD_DEV_ENABLED)
 		mdev_pasid_refuse(core,
 				  "cannot create %s: no WQ of %s is free; enable another with driver_name vdev",
 				  dev_name(mdev_dev(core->mdev)), dev_name(pf->dev));
-		return -ENOSPC;
-	}
-	return 0;
+	else
+		mdev_pasid_refuse(core,
+				  "cannot create %s: %s has halted; bind idxd to it again",
+				  dev_name(mdev_dev(core->mdev)), dev_name(pf->dev));
+	return -ENOSPC;
 }
 
 static void vdev_destroy(struct mdev_pasid_vdev *core)
@@ -242,14 +285,17 @@ static int vdev_open(struct mdev_pasid_vdev *core)
 	}
 
 	ret = vdev_acquire(v);
-	if (ret) {
+	if (ret == -EIO)
+		mdev_pasid_refuse(core,
+				  "cannot bind: %s has halted; remove the vdev, and bind idxd to it again",
+				  dev_name(v->pf->dev));
+	else if (ret)
 		mdev_pasid_refuse(core,
 				  "cannot bind: there is no memory or interrupt for %s (error %d); free some",
 				  dev_name(wq_confdev(v->wq)), ret);
-		return ret;
-	}
-	v->used = true;
-	return 0;
+	else
+		v->used = true;
+	return ret;
 }
 
 static void vdev_close(struct mdev_pasid_vdev *core)
@@ -339,7 +385,7 @@ static unsigned int vdev_get_available(struct mdev_type *type)
 
 	mutex_lock(&pf->lock);
 	list_for_each_entry(w, &pf->wqs, node)
-		available += !w->owner;
+		available += wq_is_free(w);
 	mutex_unlock(&pf->lock);
 	return available;
 }
@@ -460,6 +506,7 @@ static void pf_free(struct vdev_pf *pf)
 	lockdep_assert_held(&pf_mutex);
 
 	list_del(&pf->node);
+	cancel_work_sync(&pf->halt_work);
 	mutex_destroy(&pf->lock);
 	kfree(pf);
 }
@@ -506,6 +553,7 @@ static struct vdev_pf *pf_get(struct idxd_device *idxd)
 
 	mutex_init(&pf->lock);
 	INIT_LIST_HEAD(&pf->wqs);
+	INIT_WORK(&pf->halt_work, pf_halt_work_fn);
 	list_add_tail(&pf->node, &pf_list);
 	pf->idxd = idxd;
 	pf->dev = dev;
@@ -726,15 +774,10 @@ static void vdev_wq_remove(struct idxd_dev *idxd_dev)
 
 	idxd_wq_set_private(wq, NULL);
 	mutex_lock(&wq->wq_lock);
-	/* The portal is not mapped if the device has halted, and the WQ is reset then */
-	if (wq->portal) {
-		/* idxd gave the WQ with its hardware enabled, and wants it back so */
-		if (idxd_wq_hw_start(wq, IOMMU_PASID_INVALID))
-			dev_warn(wq_confdev(wq), "not given back clean: the device refused\n");
-		idxd_drv_disable_wq(wq);
-	} else {
-		percpu_ref_exit(&wq->wq_active);
-	}
+	/* idxd gave the WQ with its hardware enabled, and wants it back so */
+	if (idxd_wq_hw_alive(wq) && idxd_wq_hw_start(wq, IOMMU_PASID_INVALID))
+		dev_warn(wq_confdev(wq), "not given back clean: the device refused\n");
+	idxd_drv_disable_wq(wq);
 	wq->type = IDXD_WQT_NONE;
 	mutex_unlock(&wq->wq_lock);
 	kfree(w);

@@ -196,22 +196,55 @@ void vdev_regs_report_error(struct idxd_vdev *v, const union sw_err_reg *err)
  */
 void vdev_regs_halt(struct idxd_vdev *v)
 {
-	bool notify;
+	bool again, notify;
 
 	spin_lock(&v->regs_lock);
+	again = v->halted;
 	v->halted = true;
 	set_state(v);
 	notify = *reg32(v, IDXD_GENCTRL_OFFSET) & BIT(1);	/* halt_int_en */
 	spin_unlock(&v->regs_lock);
+	if (again)
+		return;
 
+	mdev_pasid_refuse(&v->core,
+			  "the vdev has halted: its device %s failed; remove it, and bind idxd to the device again",
+			  dev_name(v->pf->dev));
 	if (notify)
 		raise_cause(v, IDXD_INTC_HALT_STATE);
+	mdev_pasid_signal_error(&v->core);
+}
+
+/**
+ * vdev_regs_revoke - tell the user to request its interrupt handle again
+ * @v: the vdev
+ *
+ * Context: any but interrupts.
+ */
+void vdev_regs_revoke(struct idxd_vdev *v)
+{
+	spin_lock(&v->regs_lock);
+	v->revoked = true;
+	spin_unlock(&v->regs_lock);
+
+	raise_cause(v, IDXD_INTC_INT_HANDLE_REVOKED);
+}
+
+/* Forget a handle that the device has taken back. */
+static void drop_revoked_handle(struct idxd_vdev *v)
+{
+	spin_lock(&v->regs_lock);
+	if (v->revoked)
+		v->int_handle = -1;
+	v->revoked = false;
+	spin_unlock(&v->regs_lock);
 }
 
 static void release_int_handle(struct idxd_vdev *v)
 {
 	struct idxd_device *idxd = v->wq->idxd;
 
+	drop_revoked_handle(v);
 	if (v->int_handle >= 0 && idxd->request_int_handles)
 		idxd_device_release_int_handle(idxd, v->int_handle, IDXD_IRQ_MSIX);
 	v->int_handle = -1;
@@ -340,6 +373,7 @@ static u32 request_int_handle(struct idxd_vdev *v, u32 operand)
 	if (operand != 1)
 		return IDXD_CMDSTS_ERR_INVAL_INT_IDX;
 
+	drop_revoked_handle(v);
 	if (v->int_handle < 0) {
 		int handle = v->wq->id + 1;
 
@@ -386,6 +420,7 @@ static u32 run_command(struct idxd_vdev *v, union idxd_command_reg cmd)
 	case IDXD_CMD_REQUEST_INT_HANDLE:
 		return request_int_handle(v, cmd.operand);
 	case IDXD_CMD_RELEASE_INT_HANDLE:
+		drop_revoked_handle(v);
 		if (v->int_handle < 0 || cmd.operand != v->int_handle)
 			return IDXD_CMDSTS_ERR_INVAL_INT_IDX;
 		release_int_handle(v);
@@ -400,6 +435,9 @@ static void write_command(struct idxd_vdev *v, u32 val)
 	union idxd_command_reg cmd = { .bits = val };
 	u32 status = run_command(v, cmd);
 
+	/* The device may have been lost over it */
+	if (v->halted)
+		status = IDXD_CMDSTS_HW_ERR;
 	update_state(v);
 	*reg32(v, IDXD_CMD_OFFSET) = val;
 	*reg32(v, IDXD_CMDSTS_OFFSET) = status;
@@ -484,6 +522,7 @@ void vdev_regs_write(struct idxd_vdev *v, u64 off, u64 val, unsigned int len)
  * @off: offset in BAR0
  * @len: 1, 2, 4 or 8
  *
+ * Context: may sleep, with &mdev_pasid_vdev.lock held.
  * Return: the value, 0 where there is no register.
  */
 u64 vdev_regs_read(struct idxd_vdev *v, u64 off, unsigned int len)
@@ -492,6 +531,9 @@ u64 vdev_regs_read(struct idxd_vdev *v, u64 off, unsigned int len)
 
 	if (off + len > VDEV_REGS_SIZE)
 		return 0;
+	/* A driver that polls for the end of its device finds it, told or not */
+	if (off == IDXD_GENSTATS_OFFSET && v->open)
+		idxd_wq_hw_alive(v->wq);
 	spin_lock(&v->regs_lock);
 	memcpy(&val, (u8 *)v->regs + off, len);
 	spin_unlock(&v->regs_lock);

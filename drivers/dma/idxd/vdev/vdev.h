@@ -41,6 +41,7 @@
  *	&mdev_pasid_vdev.lock, hence never in a callback that holds that.
  * @wqs: the WQs that are bound to this driver, by ascending number
  * @nr_vdevs: vdevs that exist
+ * @halt_work: takes the hardware from the vdevs of a PF that has halted
  */
 struct vdev_pf {
 	struct mdev_pasid_parent parent;
@@ -54,6 +55,7 @@ struct vdev_pf {
 	struct mutex lock;	/* see above */
 	struct list_head wqs;
 	unsigned int nr_vdevs;
+	struct work_struct halt_work;
 };
 
 /**
@@ -100,14 +102,15 @@ struct vdev_slot {
  * @dev_enabled: the user has enabled the device
  * @wq_enabled: the user has enabled the WQ
  * @hw_on: the hardware WQ runs: @dma and @dev_enabled and @wq_enabled
- * @int_handle: the interrupt handle that the user holds, or -1
+ * @int_handle: the interrupt handle that the user holds, or -1; see @revoked
  * @irq: Linux number of the vector of the WQ
  * @portal: mapping of the WQ's portals
  * @slots: the descriptors that are being written
  * @bad_opcode: one that the device does not have
- * @regs_lock: protects @regs and @halted, which the error handler changes
+ * @regs_lock: protects @regs, @halted and @revoked, which the event handler changes
  * @regs: BAR0
- * @halted: the device has halted
+ * @halted: the device has halted, for good
+ * @revoked: the device has taken @int_handle back
  *
  * What has no lock here is protected by &mdev_pasid_vdev.lock.
  */
@@ -134,6 +137,7 @@ struct idxd_vdev {
 	spinlock_t regs_lock;	/* see above */
 	u32 regs[VDEV_NUM_REGS];
 	bool halted;
+	bool revoked;
 };
 
 static inline struct idxd_vdev *to_idxd_vdev(struct mdev_pasid_vdev *vdev)
@@ -152,6 +156,7 @@ u64 vdev_regs_read(struct idxd_vdev *v, u64 off, unsigned int len);
 void vdev_regs_write(struct idxd_vdev *v, u64 off, u64 val, unsigned int len);
 void vdev_regs_report_error(struct idxd_vdev *v, const union sw_err_reg *err);
 void vdev_regs_halt(struct idxd_vdev *v);
+void vdev_regs_revoke(struct idxd_vdev *v);
 
 /* portal.c */
 int vdev_portal_open(struct idxd_vdev *v);

@@ -44,9 +44,14 @@
 #define   GENSTS_STATE(v)	((v) & 3)
 #define   GENSTS_DISABLED	0
 #define   GENSTS_ENABLED	1
+#define   GENSTS_HALT		3
+#define   GENSTS_RESET_TYPE(v)	(((v) >> 2) & 3)
+#define   GENSTS_RESET_FLR	1
 #define DSA_INTCAUSE		0x98
 #define   INTC_ERR		(1u << 0)
 #define   INTC_CMD		(1u << 1)
+#define   INTC_HALT		(1u << 4)
+#define   INTC_REVOKED		(1u << 31)
 #define DSA_CMD			0xa0
 #define   CMD_INT_REQ		(1u << 31)
 #define   CMD_IMS_HANDLE	(1u << 16)
@@ -100,6 +105,7 @@ enum dsa_cmd_err {
 	ERR_DIS_DEV_NOT_EN = 0x31,	/* DISABLE_DEVICE */
 	ERR_WQ_DEV_NOT_EN = 0x32,	/* DISABLE / DRAIN / ABORT / RESET WQ */
 	ERR_INT_IDX = 0x41,
+	ERR_HW = 0x03,
 };
 
 /* --- portals: pages of BAR2 ---------------------------------------------- */
