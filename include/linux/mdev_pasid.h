@@ -16,6 +16,7 @@
 
 #include <linux/bits.h>
 #include <linux/iommu.h>
+#include <linux/irq_work.h>
 #include <linux/mdev.h>
 #include <linux/mutex.h>
 #include <linux/ratelimit_types.h>
@@ -25,6 +26,7 @@
 #include <linux/types.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
+#include <uapi/linux/mdev_pasid.h>
 #include <uapi/linux/pci_regs.h>
 
 struct eventfd_ctx;
@@ -33,6 +35,7 @@ struct mdev_pasid_vdev;
 #define MDEV_PASID_NUM_BARS	6
 #define MDEV_PASID_CONFIG_SIZE	4096
 #define MDEV_PASID_MAX_VECTORS	64
+#define MDEV_PASID_FAULT_SLOTS	16
 #define MDEV_PASID_SENTENCE	256
 
 /**
@@ -180,6 +183,24 @@ struct mdev_pasid_bar {
 };
 
 /**
+ * struct mdev_pasid_faults - DMA of a vdev that was refused
+ * @lock: protects what follows; taken in any context
+ * @count: faults since the vdev was bound
+ * @total: faults since it was created
+ * @slots: the last of them; number n is in slot n % MDEV_PASID_FAULT_SLOTS
+ * @logged: this user has had his line in the log
+ * @work: tells the user
+ */
+struct mdev_pasid_faults {
+	raw_spinlock_t lock;	/* see above */
+	u64 count;
+	u64 total;
+	struct mdev_pasid_fault slots[MDEV_PASID_FAULT_SLOTS];
+	bool logged;
+	struct irq_work work;
+};
+
+/**
  * struct mdev_pasid_vdev - a PASID-backed virtual device
  * @vfio: the vfio_device; must be the first member
  * @mdev: the device on the mdev bus
@@ -214,10 +235,12 @@ struct mdev_pasid_bar {
  * @keep_pasid: set by the driver if its hardware may still do DMA for the PASID although
  *	it was told to stop.  Nobody gets that PASID again, until the machine is reset.
  * @sink: what backs the portal pages of an attached vdev whose hardware must not be touched
- * @irq_lock: protects @trigger, @err_trigger and @req_trigger; taken in interrupts
+ * @irq_lock: protects the eventfds that follow; taken in interrupts
  * @trigger: an eventfd for each vector, or NULL
  * @err_trigger: eventfd for VFIO_PCI_ERR_IRQ_INDEX
  * @req_trigger: eventfd for VFIO_PCI_REQ_IRQ_INDEX
+ * @fault_trigger: eventfd for VFIO_MDEV_PASID_FAULT_IRQ_INDEX
+ * @faults: DMA that was refused
  * @refusal: the last refusal
  */
 struct mdev_pasid_vdev {
@@ -255,6 +278,9 @@ struct mdev_pasid_vdev {
 	struct eventfd_ctx *trigger[MDEV_PASID_MAX_VECTORS];
 	struct eventfd_ctx *err_trigger;
 	struct eventfd_ctx *req_trigger;
+	struct eventfd_ctx *fault_trigger;
+
+	struct mdev_pasid_faults faults;
 
 	struct mdev_pasid_refusal refusal;
 };
@@ -289,6 +315,7 @@ int mdev_pasid_config_msix(struct mdev_pasid_vdev *vdev, unsigned int num_vector
 void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector);
 void mdev_pasid_signal_error(struct mdev_pasid_vdev *vdev);
 void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev);
+void mdev_pasid_report_fault(struct mdev_pasid_vdev *vdev, u64 addr, u32 flags);
 
 __printf(2, 3) void mdev_pasid_refuse(struct mdev_pasid_vdev *vdev, const char *fmt, ...);
 __printf(3, 4) void mdev_pasid_refuse_parent(struct mdev_pasid_driver *drv, struct device *dev,

@@ -54,9 +54,11 @@ static DEFINE_XARRAY(siov_pasids);
 /* Read side: a request of the PF, from its translation to the last byte moved */
 DEFINE_STATIC_SRCU(siov_requests);
 
+/* The PF, while the IOMMU core has it */
+static struct device *siov_pf_dev;
 static struct siov_fault siov_faults[SIOV_NUM_FAULTS];
 static unsigned long siov_fault_count;
-/* Protects siov_faults and siov_fault_count */
+/* Protects siov_pf_dev, siov_faults and siov_fault_count */
 static DEFINE_SPINLOCK(siov_fault_lock);
 
 static struct siov_domain *to_siov_domain(struct iommu_domain *core)
@@ -71,6 +73,10 @@ static void record_fault(ioasid_t pasid, u64 iova, bool write, const char *why)
 	spin_lock(&siov_fault_lock);
 	siov_faults[siov_fault_count++ % SIOV_NUM_FAULTS] =
 		(struct siov_fault){ pasid, iova, write, why };
+	/* Not interesting who has been told: there is no log to keep it out of */
+	if (siov_pf_dev)
+		iommu_report_pasid_fault(siov_pf_dev, pasid, iova,
+					 write ? IOMMU_FAULT_WRITE : IOMMU_FAULT_READ);
 	spin_unlock(&siov_fault_lock);
 }
 
@@ -296,9 +302,22 @@ static bool siov_capable(struct device *dev, enum iommu_cap cap)
 	return cap == IOMMU_CAP_CACHE_COHERENCY || cap == IOMMU_CAP_ENFORCE_CACHE_COHERENCY;
 }
 
+static void siov_set_pf(struct device *dev)
+{
+	spin_lock(&siov_fault_lock);
+	siov_pf_dev = dev;
+	spin_unlock(&siov_fault_lock);
+}
+
 static struct iommu_device *siov_probe_device(struct device *dev)
 {
+	siov_set_pf(dev);
 	return &siov_iommu;
+}
+
+static void siov_release_device(struct device *dev)
+{
+	siov_set_pf(NULL);
 }
 
 /* No DMA API for a PF that does no DMA of its own */
@@ -312,6 +331,7 @@ static const struct iommu_ops siov_iommu_ops = {
 	.pgsize_bitmap		= PAGE_SIZE,
 	.capable		= siov_capable,
 	.probe_device		= siov_probe_device,
+	.release_device		= siov_release_device,
 	.device_group		= generic_device_group,
 	.def_domain_type	= siov_def_domain_type,
 	.domain_alloc_paging	= siov_domain_alloc,

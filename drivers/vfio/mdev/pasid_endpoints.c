@@ -61,7 +61,8 @@ static int endpoints_show(struct seq_file *s, void *unused)
 		else
 			seq_printf(s, " ioas %u hwpt %u", vdev->pt, vdev->hwpt);
 		/* The name is the user's choice, and may be no text */
-		seq_printf(s, " since %ptT holder %d %*pE\n", &vdev->since, vdev->holder,
+		seq_printf(s, " faults %llu since %ptT holder %d %*pE\n",
+			   mdev_pasid_faults_count(vdev), &vdev->since, vdev->holder,
 			   (int)strlen(vdev->holder_comm), vdev->holder_comm);
 	}
 	return 0;

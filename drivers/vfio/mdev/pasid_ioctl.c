@@ -19,8 +19,8 @@ static long get_info(struct mdev_pasid_vdev *vdev, void __user *arg)
 		return -EINVAL;
 
 	info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
-	info.num_regions = VFIO_PCI_NUM_REGIONS;
-	info.num_irqs = VFIO_PCI_NUM_IRQS;
+	info.num_regions = MDEV_PASID_NUM_REGIONS;
+	info.num_irqs = MDEV_PASID_NUM_IRQS;
 	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
 }
 
@@ -49,6 +49,11 @@ static int add_sparse_mmap(struct vfio_info_cap *caps, unsigned long portals)
 
 static long get_region_info(struct mdev_pasid_vdev *vdev, void __user *arg)
 {
+	struct vfio_region_info_cap_type type = {
+		.header = { .id = VFIO_REGION_INFO_CAP_TYPE, .version = 1 },
+		.type = VFIO_REGION_TYPE_MDEV_PASID,
+		.subtype = VFIO_REGION_SUBTYPE_MDEV_PASID_FAULTS,
+	};
 	unsigned long minsz = offsetofend(struct vfio_region_info, offset);
 	struct vfio_info_cap caps = {};
 	struct vfio_region_info info;
@@ -57,7 +62,7 @@ static long get_region_info(struct mdev_pasid_vdev *vdev, void __user *arg)
 
 	if (copy_from_user(&info, arg, minsz))
 		return -EFAULT;
-	if (info.argsz < minsz || info.index >= VFIO_PCI_NUM_REGIONS)
+	if (info.argsz < minsz || info.index >= MDEV_PASID_NUM_REGIONS)
 		return -EINVAL;
 
 	info.flags = 0;
@@ -66,6 +71,8 @@ static long get_region_info(struct mdev_pasid_vdev *vdev, void __user *arg)
 	info.offset = MDEV_PASID_OFFSET(info.index);
 	if (info.index == VFIO_PCI_CONFIG_REGION_INDEX) {
 		info.size = MDEV_PASID_CONFIG_SIZE;
+	} else if (info.index == MDEV_PASID_FAULT_REGION_INDEX) {
+		info.size = mdev_pasid_faults_size();
 	} else if (info.index < MDEV_PASID_NUM_BARS) {
 		mutex_lock(&vdev->lock);
 		info.size = vdev->bar[info.index].size;
@@ -74,6 +81,12 @@ static long get_region_info(struct mdev_pasid_vdev *vdev, void __user *arg)
 	}
 	if (info.size)
 		info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	if (info.index == MDEV_PASID_FAULT_REGION_INDEX) {
+		info.flags = VFIO_REGION_INFO_FLAG_READ;
+		ret = vfio_info_add_capability(&caps, &type.header, sizeof(type));
+		if (ret)
+			return ret;
+	}
 	if (portals) {
 		info.flags |= VFIO_REGION_INFO_FLAG_MMAP;
 		ret = add_sparse_mmap(&caps, portals);
@@ -105,7 +118,7 @@ static long get_irq_info(struct mdev_pasid_vdev *vdev, void __user *arg)
 
 	if (copy_from_user(&info, arg, minsz))
 		return -EFAULT;
-	if (info.argsz < minsz || info.index >= VFIO_PCI_NUM_IRQS)
+	if (info.argsz < minsz || info.index >= MDEV_PASID_NUM_IRQS)
 		return -EINVAL;
 
 	info.count = mdev_pasid_irq_count(vdev, info.index);
@@ -126,7 +139,7 @@ static long set_irqs(struct mdev_pasid_vdev *vdev, void __user *arg)
 	if (copy_from_user(&hdr, arg, minsz))
 		return -EFAULT;
 	ret = vfio_set_irqs_validate_and_prepare(&hdr, mdev_pasid_irq_count(vdev, hdr.index),
-						 VFIO_PCI_NUM_IRQS, &data_size);
+						 MDEV_PASID_NUM_IRQS, &data_size);
 	if (ret)
 		return ret;
 	if (data_size) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupts of a vdev: MSI-X vectors, the error and the request interrupt, each
- * delivered to an eventfd of the user's.
+ * Interrupts of a vdev: MSI-X vectors, the error, the request and the fault
+ * interrupt, each delivered to an eventfd of the user's.
  */
 #include <linux/eventfd.h>
 #include <linux/slab.h>
@@ -15,6 +15,7 @@ unsigned int mdev_pasid_irq_count(struct mdev_pasid_vdev *vdev, unsigned int ind
 		return vdev->num_vectors;
 	case VFIO_PCI_ERR_IRQ_INDEX:
 	case VFIO_PCI_REQ_IRQ_INDEX:
+	case VFIO_MDEV_PASID_FAULT_IRQ_INDEX:
 		return 1;
 	default:
 		return 0;
@@ -29,12 +30,14 @@ static struct eventfd_ctx **irq_trigger(struct mdev_pasid_vdev *vdev, unsigned i
 		return &vdev->trigger[n];
 	case VFIO_PCI_ERR_IRQ_INDEX:
 		return &vdev->err_trigger;
+	case VFIO_MDEV_PASID_FAULT_IRQ_INDEX:
+		return &vdev->fault_trigger;
 	default:
 		return &vdev->req_trigger;
 	}
 }
 
-static bool irq_signal(struct mdev_pasid_vdev *vdev, struct eventfd_ctx **trigger)
+bool mdev_pasid_irq_signal(struct mdev_pasid_vdev *vdev, struct eventfd_ctx **trigger)
 {
 	unsigned long flags;
 	bool signalled;
@@ -57,7 +60,7 @@ static bool irq_signal(struct mdev_pasid_vdev *vdev, struct eventfd_ctx **trigge
 void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector)
 {
 	if (vector < vdev->num_vectors)
-		irq_signal(vdev, &vdev->trigger[vector]);
+		mdev_pasid_irq_signal(vdev, &vdev->trigger[vector]);
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_signal, MDEV_PASID);
 
@@ -148,12 +151,13 @@ int mdev_pasid_set_irqs(struct mdev_pasid_vdev *vdev, const struct vfio_irq_set 
 			for (i = 0; i < mdev_pasid_irq_count(vdev, hdr->index); i++)
 				irq_set_trigger(vdev, irq_trigger(vdev, hdr->index, i), NULL);
 		for (i = 0; i < hdr->count; i++)
-			irq_signal(vdev, irq_trigger(vdev, hdr->index, hdr->start + i));
+			mdev_pasid_irq_signal(vdev, irq_trigger(vdev, hdr->index, hdr->start + i));
 		return 0;
 	case VFIO_IRQ_SET_DATA_BOOL:
 		for (i = 0; i < hdr->count; i++)
 			if (bools[i])
-				irq_signal(vdev, irq_trigger(vdev, hdr->index, hdr->start + i));
+				mdev_pasid_irq_signal(vdev, irq_trigger(vdev, hdr->index,
+									hdr->start + i));
 		return 0;
 	default:
 		return -EINVAL;
@@ -165,7 +169,7 @@ void mdev_pasid_request(struct vfio_device *vfio, unsigned int count)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
 
-	if (irq_signal(vdev, &vdev->req_trigger)) {
+	if (mdev_pasid_irq_signal(vdev, &vdev->req_trigger)) {
 		if (!(count % 10))
 			dev_notice_ratelimited(vfio->dev, "asked the user to release the vdev (%u times)\n",
 					       count + 1);
@@ -178,7 +182,7 @@ void mdev_pasid_clear_irqs(struct mdev_pasid_vdev *vdev)
 {
 	unsigned int index, i;
 
-	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
+	for (index = 0; index < MDEV_PASID_NUM_IRQS; index++)
 		for (i = 0; i < mdev_pasid_irq_count(vdev, index); i++)
 			irq_set_trigger(vdev, irq_trigger(vdev, index, i), NULL);
 }

@@ -9,6 +9,7 @@
  *   pasid_irq.c	interrupts
  *   pasid_ioctl.c	VFIO_DEVICE_* ioctls
  *   pasid_sysfs.c	refusals, and the files that show them
+ *   pasid_faults.c	DMA that was refused
  *   pasid_endpoints.c	debugfs, trace events
  */
 #ifndef MDEV_PASID_PRIVATE_H
@@ -20,6 +21,11 @@
 #define MDEV_PASID_OFFSET_SHIFT		40
 #define MDEV_PASID_OFFSET(index)	((u64)(index) << MDEV_PASID_OFFSET_SHIFT)
 #define MDEV_PASID_OFFSET_MASK		(MDEV_PASID_OFFSET(1) - 1)
+
+/* Behind the regions and interrupts of a PCI device */
+#define MDEV_PASID_FAULT_REGION_INDEX	VFIO_PCI_NUM_REGIONS
+#define MDEV_PASID_NUM_REGIONS		(MDEV_PASID_FAULT_REGION_INDEX + 1)
+#define MDEV_PASID_NUM_IRQS		(VFIO_MDEV_PASID_FAULT_IRQ_INDEX + 1)
 
 static inline struct mdev_pasid_vdev *to_vdev(struct vfio_device *vfio)
 {
@@ -62,6 +68,7 @@ int mdev_pasid_mmap(struct vfio_device *vfio, struct vm_area_struct *vma);
 /* pasid_irq.c */
 unsigned int mdev_pasid_irq_count(struct mdev_pasid_vdev *vdev, unsigned int index);
 int mdev_pasid_set_irqs(struct mdev_pasid_vdev *vdev, const struct vfio_irq_set *hdr, void *data);
+bool mdev_pasid_irq_signal(struct mdev_pasid_vdev *vdev, struct eventfd_ctx **trigger);
 void mdev_pasid_request(struct vfio_device *vfio, unsigned int count);
 void mdev_pasid_clear_irqs(struct mdev_pasid_vdev *vdev);
 
@@ -77,6 +84,16 @@ __printf(2, 3) void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent,
 					     const char *fmt, ...);
 int mdev_pasid_parent_sysfs_add(struct mdev_pasid_parent *parent);
 void mdev_pasid_parent_sysfs_remove(struct mdev_pasid_parent *parent);
+
+/* pasid_faults.c */
+void mdev_pasid_dma_fault(struct vfio_device *vfio, u64 addr, bool write);
+void mdev_pasid_faults_init(struct mdev_pasid_vdev *vdev);
+void mdev_pasid_faults_reset(struct mdev_pasid_vdev *vdev);
+u64 mdev_pasid_faults_count(struct mdev_pasid_vdev *vdev);
+u64 mdev_pasid_faults_total(struct mdev_pasid_vdev *vdev);
+size_t mdev_pasid_faults_size(void);
+ssize_t mdev_pasid_faults_read(struct mdev_pasid_vdev *vdev, u64 off, char __user *buf,
+			       size_t count);
 
 /* pasid_endpoints.c */
 void mdev_pasid_endpoint_add(struct mdev_pasid_vdev *vdev);

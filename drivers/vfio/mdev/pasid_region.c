@@ -123,6 +123,8 @@ ssize_t mdev_pasid_read(struct vfio_device *vfio, char __user *buf, size_t count
 		return 0;
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		ret = mdev_pasid_config_read(vdev, off, buf, count);
+	else if (index == MDEV_PASID_FAULT_REGION_INDEX)
+		ret = mdev_pasid_faults_read(vdev, off, buf, count);
 	else
 		ret = bar_access(vdev, index, off, count, buf, false);
 	if (ret > 0)

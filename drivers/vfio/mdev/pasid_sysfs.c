@@ -166,6 +166,12 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr, cha
 }
 static DEVICE_ATTR_RO(state);
 
+static ssize_t faults_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", mdev_pasid_faults_total(dev_get_drvdata(dev)));
+}
+static DEVICE_ATTR_RO(faults);
+
 static ssize_t last_error_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct mdev_pasid_vdev *vdev = dev_get_drvdata(dev);
@@ -178,6 +184,7 @@ static struct attribute *mdev_pasid_attrs[] = {
 	&dev_attr_pasid.attr,
 	&dev_attr_parent.attr,
 	&dev_attr_state.attr,
+	&dev_attr_faults.attr,
 	&dev_attr_last_error.attr,
 	NULL
 };

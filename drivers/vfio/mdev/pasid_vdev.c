@@ -228,6 +228,7 @@ static int mdev_pasid_open_device(struct vfio_device *vfio)
 	unsigned long before;
 	int ret = 0;
 
+	mdev_pasid_faults_reset(vdev);
 	mutex_lock(&vdev->lock);
 	before = mdev_pasid_refusal_count(&vdev->refusal);
 	if (vdev_ops(vdev)->open)
@@ -274,6 +275,7 @@ static int mdev_pasid_init_device(struct vfio_device *vfio)
 	init_waitqueue_head(&vdev->replaced);
 	spin_lock_init(&vdev->irq_lock);
 	mdev_pasid_refusal_init(&vdev->refusal);
+	mdev_pasid_faults_init(vdev);
 	return mdev_pasid_config_alloc(vdev);
 }
 
@@ -281,6 +283,7 @@ static void mdev_pasid_release_device(struct vfio_device *vfio)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
 
+	irq_work_sync(&vdev->faults.work);
 	mdev_pasid_config_free(vdev);
 	mutex_destroy(&vdev->lock);
 }
@@ -301,6 +304,7 @@ static const struct vfio_device_ops mdev_pasid_vfio_ops = {
 	.ioctl		= mdev_pasid_ioctl,
 	.request	= mdev_pasid_request,
 	.bind_refused	= mdev_pasid_bind_refused,
+	.dma_fault	= mdev_pasid_dma_fault,
 };
 
 /* What mdev refuses before we are asked */

@@ -88,6 +88,22 @@ TRACE_EVENT(mdev_pasid_portal_map,
 	    TP_printk("vdev=%s pasid=%u bar=%u page=%lu to=%s", __get_str(vdev), __entry->pasid,
 		      __entry->bar, __entry->page, __entry->sink ? "sink" : "hardware"));
 
+TRACE_EVENT(mdev_pasid_fault,
+	    TP_PROTO(struct mdev_pasid_vdev *vdev, u64 addr, u32 flags),
+	    TP_ARGS(vdev, addr, flags),
+	    TP_STRUCT__entry(__string(vdev, dev_name(vdev->vfio.dev))
+			     __field(u32, pasid)
+			     __field(u64, addr)
+			     __field(u32, flags)),
+	    TP_fast_assign(__assign_str(vdev);
+			   __entry->pasid = vdev->pasid;
+			   __entry->addr = addr;
+			   __entry->flags = flags;),
+	    TP_printk("vdev=%s pasid=%u addr=0x%llx access=%s by=%s", __get_str(vdev),
+		      __entry->pasid, __entry->addr,
+		      __entry->flags & MDEV_PASID_FAULT_WRITE ? "write" : "read",
+		      __entry->flags & MDEV_PASID_FAULT_DEVICE ? "device" : "iommu"));
+
 #endif /* MDEV_PASID_TRACE_H */
 
 /* Out of a kernel tree, too: the Makefile adds this directory to the search path */

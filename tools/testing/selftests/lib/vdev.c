@@ -288,10 +288,11 @@ int vdev_info(int fd, struct vfio_device_info *info)
 	return check(ioctl(fd, VFIO_DEVICE_GET_INFO, info));
 }
 
-/* Find the sparse mmap capability in the chain behind @info. */
+/* Find the capabilities that we know in the chain behind @info. */
 static int parse_caps(const struct vfio_region_info *info, struct vdev_region *region)
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
+	const struct vfio_region_info_cap_type *type;
 	const struct vfio_info_cap_header *hdr;
 	uint32_t off;
 
@@ -301,6 +302,11 @@ static int parse_caps(const struct vfio_region_info *info, struct vdev_region *r
 		if (off + sizeof(*hdr) > info->argsz)
 			return -EPROTO;
 		hdr = (const void *)((const char *)info + off);
+		if (hdr->id == VFIO_REGION_INFO_CAP_TYPE) {
+			type = (const void *)hdr;
+			region->type = type->type;
+			region->subtype = type->subtype;
+		}
 		if (hdr->id != VFIO_REGION_INFO_CAP_SPARSE_MMAP)
 			continue;
 		sparse = (const void *)hdr;
@@ -330,6 +336,53 @@ int vdev_region_info(int fd, unsigned int index, struct vdev_region *region)
 	region->flags = u.info.flags;
 	u.info.argsz = sizeof(u);
 	return parse_caps(&u.info, region);
+}
+
+int vdev_fault_region(int fd, struct vdev_region *region)
+{
+	struct vfio_device_info info;
+	unsigned int i;
+	int ret = vdev_info(fd, &info);
+
+	for (i = 0; !ret && i < info.num_regions; i++) {
+		ret = vdev_region_info(fd, i, region);
+		if (!ret && region->type == VFIO_REGION_TYPE_MDEV_PASID &&
+		    region->subtype == VFIO_REGION_SUBTYPE_MDEV_PASID_FAULTS)
+			return 0;
+	}
+	return ret ?: -ENOENT;
+}
+
+int vdev_read_faults(int fd, struct vdev_faults *faults)
+{
+	struct vdev_region region;
+	int ret = vdev_fault_region(fd, &region);
+
+	if (ret)
+		return ret;
+	if (region.size > sizeof(*faults))
+		return -E2BIG;
+	memset(faults, 0, sizeof(*faults));
+	ret = vdev_read(fd, &region, 0, faults, region.size);
+	if (ret)
+		return ret;
+	return faults->header.offset == sizeof(faults->header) &&
+	       faults->header.slot_size == sizeof(faults->slots[0]) ? 0 : -EPROTO;
+}
+
+long long vdev_fault_count(int fd)
+{
+	struct vdev_faults faults;
+	int ret = vdev_read_faults(fd, &faults);
+
+	return ret ?: (long long)faults.header.count;
+}
+
+const struct mdev_pasid_fault *vdev_fault(const struct vdev_faults *faults, uint64_t n)
+{
+	if (n >= faults->header.count || n + faults->header.slots < faults->header.count)
+		return NULL;
+	return &faults->slots[n % faults->header.slots];
 }
 
 int vdev_irq_info(int fd, unsigned int index, struct vfio_irq_info *info)

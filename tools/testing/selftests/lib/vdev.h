@@ -15,6 +15,8 @@
 #include <time.h>
 
 #include <linux/iommufd.h>
+/* Ours; where it is installed, <linux/mdev_pasid.h> */
+#include "../../../../include/uapi/linux/mdev_pasid.h"
 #include <linux/vfio.h>
 
 #define VDEV_UUID_LEN		36
@@ -74,6 +76,8 @@ struct vdev_region {
 	uint64_t offset;	/* where in the device file */
 	uint64_t size;
 	uint32_t flags;		/* VFIO_REGION_INFO_FLAG_* */
+	uint32_t type;		/* of its type capability, or 0 */
+	uint32_t subtype;
 	bool sparse;		/* has a sparse mmap capability */
 	unsigned int nr_areas;
 	struct vfio_region_sparse_mmap_area areas[VDEV_MAX_AREAS];
@@ -93,6 +97,20 @@ int vdev_set_irqs(int fd, uint32_t flags, unsigned int index, unsigned int start
 int vdev_irq_eventfds(int fd, unsigned int index, unsigned int start, unsigned int count,
 		      const int32_t *fds);
 int vdev_reset(int fd);
+
+/* All of the fault region */
+struct vdev_faults {
+	struct mdev_pasid_fault_header header;
+	struct mdev_pasid_fault slots[64];
+};
+
+/* Find the fault region by its type. */
+int vdev_fault_region(int fd, struct vdev_region *region);
+int vdev_read_faults(int fd, struct vdev_faults *faults);
+/* How many there were, or a negative error */
+long long vdev_fault_count(int fd);
+/* Fault number @n, or NULL if the region does not have it (any more) */
+const struct mdev_pasid_fault *vdev_fault(const struct vdev_faults *faults, uint64_t n);
 
 /* Access @len bytes of a region; 0, -errno, or -EIO for a short transfer. */
 int vdev_read(int fd, const struct vdev_region *region, uint64_t off, void *buf, size_t len);

@@ -256,6 +256,46 @@ TEST_F(sample, unmapped)
 	EXPECT_EQ(SAMPLE_IOVA, sample_read(s, SIOV_FAULT));
 }
 
+/* Each fault is told to the vdev that made it, none is lost, and the other has none. */
+TEST_F(sample, faults)
+{
+	struct sample *s = &self->vdev[0], *other = &self->vdev[1];
+	int32_t event = eventfd(0, EFD_CLOEXEC);
+	uint64_t hole = SAMPLE_IOVA + MEM_SIZE;
+	const struct mdev_pasid_fault *f;
+	struct vdev_faults faults;
+	int i;
+
+	ASSERT_EQ(0, vdev_irq_eventfds(s->fd, VFIO_MDEV_PASID_FAULT_IRQ_INDEX, 0, 1, &event));
+	for (i = 0; i < 100; i++) {
+		bool write = i % 3 == 0;
+
+		ASSERT_EQ(write ? SIOV_WRITE_FAULT : SIOV_READ_FAULT,
+			  sample_copy(s, write ? SAMPLE_IOVA : hole + i * PAGE + 8,
+				      write ? hole + i * PAGE + 8 : SAMPLE_IOVA, PAGE));
+		ASSERT_EQ(SIOV_DONE, sample_copy(other, SAMPLE_IOVA, SAMPLE_IOVA + PAGE, PAGE));
+		ASSERT_LT(0, eventfd_wait(event, 10000));
+		ASSERT_EQ(0, vdev_read_faults(s->fd, &faults));
+		ASSERT_EQ(i + 1, faults.header.count);
+		f = vdev_fault(&faults, i);
+		ASSERT_NE(NULL, f);
+		EXPECT_EQ(hole + i * PAGE + 8, f->addr);
+		EXPECT_EQ(pasid_of(s), f->pasid);
+		EXPECT_EQ(write ? MDEV_PASID_FAULT_WRITE : 0, f->flags);
+	}
+	EXPECT_EQ(0, vdev_fault_count(other->fd));
+	EXPECT_EQ(100, sysfs_read_num(MDEV_DEVICES "/%s/pasid/faults", s->uuid));
+	EXPECT_EQ(0, sysfs_read_num(MDEV_DEVICES "/%s/pasid/faults", other->uuid));
+
+	/* A PF that uses a PASID on its own is a fault of that PASID, if it is attached */
+	EXPECT_EQ(-EFAULT, sample_rogue_read(pasid_of(other), hole));
+	EXPECT_EQ(1, vdev_fault_count(other->fd));
+	EXPECT_EQ(100, vdev_fault_count(s->fd));
+	EXPECT_EQ(0, vdev_detach(other->fd));
+	EXPECT_EQ(-EFAULT, sample_rogue_read(pasid_of(other), hole));
+	EXPECT_EQ(1, vdev_fault_count(other->fd));
+}
+
 TEST_F(sample, read_only)
 {
 	struct sample *s = &self->vdev[0];

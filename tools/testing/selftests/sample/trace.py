@@ -17,7 +17,7 @@ PAGE = SAMPLES + "/../../Documentation/driver-api/mdev-pasid-endpoints.rst"
 TYPE = "/sys/class/mdev_bus/siov-pf/mdev_supported_types/siov_sample-copy"
 
 # What siov_copy does to its vdev, in this order, whatever comes between
-LIFE = ["bind", "attach", "portal_map", "reset", "detach", "unbind"]
+LIFE = ["bind", "attach", "portal_map", "fault", "reset", "detach", "unbind"]
 
 
 def skip(why):
@@ -92,6 +92,9 @@ def main():
         ("attached to an IOAS, by a HWPT",
          fields["attach"]["ret"] == "0" and fields["attach"]["pt"] != fields["attach"]["hwpt"]),
         ("the doorbell led to the hardware", fields["portal_map"]["to"] == "hardware"),
+        ("a fault where siov_copy makes one",
+         [(f["addr"], f["access"], f["by"]) for event, f in found if event == "fault"] ==
+         [("0x102000", "read", "iommu")]),
     ]
     print(f"TAP version 13\n1..{len(checks)}")
     for nr, (what, passed) in enumerate(checks, 1):

@@ -71,20 +71,21 @@ TEST_F(endpoints, life)
 	ASSERT_EQ(0, dsa_init(&v->dsa, v->fd));
 	snprintf(head, sizeof(head), "%s pf %s pasid %lld device %u", v->uuid,
 		 self->pool.parent, pasid, v->devid);
-	snprintf(start, sizeof(start), "%s unattached since 20", head);
+	snprintf(start, sizeof(start), "%s unattached faults 0 since 20", head);
 	EXPECT_TRUE(line_is(v->uuid, start, holder)) {
 		TH_LOG("%s", self->text);
 	}
 
 	ASSERT_EQ(0, test_vdev_attach(v, MEM_SIZE));
-	snprintf(start, sizeof(start), "%s ioas %u hwpt %u since 20", head, v->ioas, v->hwpt);
+	snprintf(start, sizeof(start), "%s ioas %u hwpt %u faults 0 since 20", head, v->ioas,
+		 v->hwpt);
 	EXPECT_TRUE(line_is(v->uuid, start, holder));
 
 	/* A replace; one that is refused; a HWPT of the user's own */
 	ASSERT_EQ(0, ioas_alloc(v->iommufd, &ioas2));
 	pt = ioas2;
 	ASSERT_EQ(0, vdev_attach(v->fd, &pt));
-	snprintf(start, sizeof(start), "%s ioas %u hwpt %u since 20", head, ioas2, pt);
+	snprintf(start, sizeof(start), "%s ioas %u hwpt %u faults 0 since 20", head, ioas2, pt);
 	EXPECT_TRUE(line_is(v->uuid, start, holder));
 	pt = 0xdead;
 	EXPECT_EQ(-ENOENT, vdev_attach(v->fd, &pt));
@@ -92,11 +93,11 @@ TEST_F(endpoints, life)
 	ASSERT_EQ(0, hwpt_alloc(v->iommufd, v->devid, v->ioas, &hwpt));
 	pt = hwpt;
 	ASSERT_EQ(0, vdev_attach(v->fd, &pt));
-	snprintf(start, sizeof(start), "%s hwpt %u since 20", head, hwpt);
+	snprintf(start, sizeof(start), "%s hwpt %u faults 0 since 20", head, hwpt);
 	EXPECT_TRUE(line_is(v->uuid, start, holder));
 
 	EXPECT_EQ(0, vdev_detach(v->fd));
-	snprintf(start, sizeof(start), "%s unattached since 20", head);
+	snprintf(start, sizeof(start), "%s unattached faults 0 since 20", head);
 	EXPECT_TRUE(line_is(v->uuid, start, holder));
 	pt = v->ioas;
 	ASSERT_EQ(0, vdev_attach(v->fd, &pt));

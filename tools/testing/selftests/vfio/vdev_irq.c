@@ -53,11 +53,12 @@ TEST_F(irq, info)
 	ASSERT_EQ(0, vdev_info(self->v.fd, &dev));
 	EXPECT_EQ(VFIO_DEVICE_FLAGS_PCI, dev.flags & VFIO_DEVICE_FLAGS_PCI);
 	EXPECT_GE(dev.num_regions, VFIO_PCI_NUM_REGIONS);
-	EXPECT_EQ(VFIO_PCI_NUM_IRQS, dev.num_irqs);
+	EXPECT_EQ(VFIO_MDEV_PASID_FAULT_IRQ_INDEX + 1, dev.num_irqs);
 	for (i = 0; i < dev.num_irqs; i++) {
 		unsigned int count = i == MSIX ? NR_VECTORS :
 				     i == VFIO_PCI_ERR_IRQ_INDEX ||
-				     i == VFIO_PCI_REQ_IRQ_INDEX;
+				     i == VFIO_PCI_REQ_IRQ_INDEX ||
+				     i == VFIO_MDEV_PASID_FAULT_IRQ_INDEX;
 
 		/* An interrupt that is not there may be refused or have no vectors. */
 		if (vdev_irq_info(self->v.fd, i, &info)) {
@@ -169,7 +170,8 @@ TEST_F(irq, bad_ranges)
 		EXPECT_EQ(EINVAL, errno);
 	}
 	/* An index that does not exist, and indexes with no vectors. */
-	EXPECT_EQ(-EINVAL, vdev_irq_eventfds(self->v.fd, VFIO_PCI_NUM_IRQS, 0, 1, efd));
+	EXPECT_EQ(-EINVAL, vdev_irq_eventfds(self->v.fd, VFIO_MDEV_PASID_FAULT_IRQ_INDEX + 1,
+					     0, 1, efd));
 	EXPECT_EQ(-EINVAL, vdev_irq_eventfds(self->v.fd, ~0u, 0, 1, efd));
 	EXPECT_GT(0, vdev_irq_eventfds(self->v.fd, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, efd));
 	EXPECT_GT(0, vdev_irq_eventfds(self->v.fd, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, efd));
