@@ -12,11 +12,16 @@
  * There is no cache of translations (IOTLB) to be flushed, but its other half is
  * there: an unmap or a detach returns only when no request is under way that was
  * translated before. SRCU does the waiting.
+ *
+ * If the owner of a page table wants to be asked (IOMMU_HWPT_FAULT_ID_VALID), then what
+ * finds nothing is no fault yet: the PF can make a page request (PCI PRI) and is told when
+ * it is worth another try.
  */
 #include <linux/debugfs.h>
 #include <linux/highmem.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/property.h>
 #include <linux/seq_file.h>
 #include <linux/srcu.h>
@@ -56,6 +61,12 @@ DEFINE_STATIC_SRCU(siov_requests);
 
 /* The PF, while the IOMMU core has it */
 static struct device *siov_pf_dev;
+static struct iopf_queue *siov_iopf_queue;
+static unsigned int siov_iopf_users;
+/* Protects siov_iopf_users */
+static DEFINE_MUTEX(siov_iopf_lock);
+static void (*siov_respond)(u32 grpid, bool mapped);
+
 static struct siov_fault siov_faults[SIOV_NUM_FAULTS];
 static unsigned long siov_fault_count;
 /* Protects siov_pf_dev, siov_faults and siov_fault_count */
@@ -80,9 +91,8 @@ static void record_fault(ioasid_t pasid, u64 iova, bool write, const char *why)
 	spin_unlock(&siov_fault_lock);
 }
 
-static const char *translate(ioasid_t pasid, u64 iova, bool write, unsigned long *pfn)
+static const char *translate(struct siov_domain *domain, u64 iova, bool write, unsigned long *pfn)
 {
-	struct siov_domain *domain = xa_load(&siov_pasids, pasid);
 	unsigned long bits;
 	void *entry;
 
@@ -107,10 +117,12 @@ static const char *translate(ioasid_t pasid, u64 iova, bool write, unsigned long
  * @write: which of the two
  *
  * Context: may sleep.
- * Return: bytes moved. Fewer than @len if there was a fault at the next one.
+ * Return: bytes moved. Fewer than @len if there was a fault at the next one, or if a page
+ * request for that would be in place.
  */
 size_t siov_iommu_access(ioasid_t pasid, u64 iova, void *buf, size_t len, bool write)
 {
+	struct siov_domain *domain;
 	size_t part, done;
 	unsigned long pfn;
 	const char *why;
@@ -118,11 +130,13 @@ size_t siov_iommu_access(ioasid_t pasid, u64 iova, void *buf, size_t len, bool w
 	int idx;
 
 	idx = srcu_read_lock(&siov_requests);
+	domain = xa_load(&siov_pasids, pasid);
 	for (done = 0; done < len; done += part) {
 		part = min(len - done, PAGE_SIZE - offset_in_page(iova + done));
-		why = translate(pasid, iova + done, write, &pfn);
+		why = translate(domain, iova + done, write, &pfn);
 		if (why) {
-			record_fault(pasid, iova + done, write, why);
+			if (!domain || !domain->core.iopf_handler)
+				record_fault(pasid, iova + done, write, why);
 			break;
 		}
 		page = kmap_local_page(pfn_to_page(pfn)) + offset_in_page(iova + done);
@@ -141,6 +155,108 @@ EXPORT_SYMBOL_NS_GPL(siov_iommu_access, SIOV);
 static void wait_for_requests(void)
 {
 	synchronize_srcu_expedited(&siov_requests);
+}
+
+/* Page requests of the PF */
+
+/**
+ * siov_iommu_fault() - the PF gives up on a request that found nothing
+ * @pasid: the PASID that it carries
+ * @iova: where
+ * @write: whether it was to write
+ */
+void siov_iommu_fault(ioasid_t pasid, u64 iova, bool write)
+{
+	record_fault(pasid, iova, write, "nobody has mapped the page");
+}
+EXPORT_SYMBOL_NS_GPL(siov_iommu_fault, SIOV);
+
+/**
+ * siov_iommu_page_request() - ask for a page that siov_iommu_access() has not found
+ * @pasid: the PASID
+ * @iova: an address in the page
+ * @write: whether it is to be written
+ * @grpid: comes back with the response
+ *
+ * The response goes to the function that was given to siov_iommu_set_respond(), maybe
+ * before this returns. There is one for each request that was made.
+ *
+ * Context: may sleep.
+ * Return: whether the request was made. If not, the PASID has nobody who wants it.
+ */
+bool siov_iommu_page_request(ioasid_t pasid, u64 iova, bool write, u32 grpid)
+{
+	struct iopf_fault request = {
+		.fault = {
+			.type = IOMMU_FAULT_PAGE_REQ,
+			.prm = {
+				.flags = IOMMU_FAULT_PAGE_REQUEST_PASID_VALID |
+					 IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE |
+					 IOMMU_FAULT_PAGE_RESPONSE_NEEDS_PASID,
+				.pasid = pasid,
+				.grpid = grpid,
+				.perm = write ? IOMMU_FAULT_PERM_WRITE : IOMMU_FAULT_PERM_READ,
+				.addr = iova & PAGE_MASK,
+			},
+		},
+	};
+	struct siov_domain *domain;
+	bool made;
+	int idx;
+
+	/* Who detaches the PASID waits until the request is in the queue, and empties that */
+	idx = srcu_read_lock(&siov_requests);
+	domain = xa_load(&siov_pasids, pasid);
+	made = domain && domain->core.iopf_handler;
+	if (made)
+		iommu_report_device_fault(siov_pf_dev, &request);
+	srcu_read_unlock(&siov_requests, idx);
+	return made;
+}
+EXPORT_SYMBOL_NS_GPL(siov_iommu_page_request, SIOV);
+
+/**
+ * siov_iommu_set_respond() - who is told of page responses
+ * @respond: called with the grpid of a page request, and whether the page is there now. May
+ *	be called while a request is made, so it must not take what is held for that.
+ *
+ * Set before the PF is there, and stays.
+ */
+void siov_iommu_set_respond(void (*respond)(u32 grpid, bool mapped))
+{
+	siov_respond = respond;
+}
+EXPORT_SYMBOL_NS_GPL(siov_iommu_set_respond, SIOV);
+
+static void siov_page_response(struct device *dev, struct iopf_fault *request,
+			       struct iommu_page_response *response)
+{
+	siov_respond(response->grpid, response->code == IOMMU_PAGE_RESP_SUCCESS);
+}
+
+static int siov_dev_enable_feat(struct device *dev, enum iommu_dev_features feat)
+{
+	int ret = 0;
+
+	if (feat != IOMMU_DEV_FEAT_IOPF)
+		return -ENODEV;
+	mutex_lock(&siov_iopf_lock);
+	if (!siov_iopf_users)
+		ret = iopf_queue_add_device(siov_iopf_queue, dev);
+	siov_iopf_users += !ret;
+	mutex_unlock(&siov_iopf_lock);
+	return ret;
+}
+
+static int siov_dev_disable_feat(struct device *dev, enum iommu_dev_features feat)
+{
+	if (feat != IOMMU_DEV_FEAT_IOPF)
+		return -ENODEV;
+	mutex_lock(&siov_iopf_lock);
+	if (!--siov_iopf_users)
+		iopf_queue_remove_device(siov_iopf_queue, dev);
+	mutex_unlock(&siov_iopf_lock);
+	return 0;
 }
 
 /* Page tables: what IOMMU_IOAS_MAP and IOMMU_IOAS_UNMAP come down to */
@@ -336,6 +452,9 @@ static const struct iommu_ops siov_iommu_ops = {
 	.def_domain_type	= siov_def_domain_type,
 	.domain_alloc_paging	= siov_domain_alloc,
 	.remove_dev_pasid	= siov_remove_dev_pasid,
+	.dev_enable_feat	= siov_dev_enable_feat,
+	.dev_disable_feat	= siov_dev_disable_feat,
+	.page_response		= siov_page_response,
 	.identity_domain	= &siov_identity_domain,
 	.blocked_domain		= &siov_blocked_domain,
 	.release_domain		= &siov_blocked_domain,
@@ -405,9 +524,14 @@ static int __init siov_iommu_init(void)
 		return ret;
 	siov_iommu.fwnode = software_node_fwnode(&siov_iommu_node);
 	siov_iommu.max_pasids = SIOV_MAX_PASIDS;
+	siov_iopf_queue = iopf_queue_alloc("siov-iommu");
+	if (!siov_iopf_queue) {
+		ret = -ENOMEM;
+		goto err_node;
+	}
 	ret = iommu_device_sysfs_add(&siov_iommu, NULL, NULL, "siov-iommu");
 	if (ret)
-		goto err_node;
+		goto err_queue;
 	ret = iommu_device_register(&siov_iommu, &siov_iommu_ops, NULL);
 	if (ret)
 		goto err_sysfs;
@@ -419,6 +543,8 @@ static int __init siov_iommu_init(void)
 
 err_sysfs:
 	iommu_device_sysfs_remove(&siov_iommu);
+err_queue:
+	iopf_queue_free(siov_iopf_queue);
 err_node:
 	software_node_unregister(&siov_iommu_node);
 	return ret;
@@ -430,6 +556,7 @@ static void __exit siov_iommu_exit(void)
 	debugfs_remove(siov_debugfs);
 	iommu_device_unregister(&siov_iommu);
 	iommu_device_sysfs_remove(&siov_iommu);
+	iopf_queue_free(siov_iopf_queue);
 	software_node_unregister(&siov_iommu_node);
 	xa_destroy(&siov_pasids);
 }

@@ -11,6 +11,9 @@
  * rounds if nobody rings: 20 us at first, up to 1 ms, and at least as long as the round has
  * taken. While no context runs, it is not scheduled at all. A real device is told by the
  * bus instead.
+ *
+ * A copy that meets a page which is not there may be allowed to ask for it. It is put aside
+ * then, with what is done of it, until the response comes; other contexts go on.
  */
 #include <linux/delay.h>
 #include <linux/irq_work.h>
@@ -33,15 +36,33 @@ MODULE_PARM_DESC(pasid_bits, "width of a PASID, 2 to 20; there are 2^width - 1 c
 #define SIOV_SLEEP_MIN_US	20
 #define SIOV_SLEEP_MAX_US	1000
 #define SIOV_BATCH		64
+#define SIOV_MAX_PRG		512	/* page request groups, as PCI defines them */
+
+/* What has become of the page request of a context */
+enum siov_wait {
+	SIOV_NOT_WAITING,
+	SIOV_WAITING,
+	SIOV_MAPPED,
+	SIOV_REFUSED,
+};
 
 struct siov_ctx {
 	struct list_head node;		/* in siov_running, or empty */
 	u64 regs[SIOV_NUM_REGS];
 	u32 *doorbell;
+	u64 done;			/* bytes of the copy that are copied */
+	enum siov_wait wait;
 	struct irq_work irq_work;
 	void (*irq)(void *data);
 	void *data;
 };
+
+/*
+ * Page requests that have no response yet: group -> the context, or SIOV_NOBODY if that does
+ * not wait for it any more. Its lock protects siov_ctx::wait while it is SIOV_WAITING.
+ */
+static DEFINE_XARRAY_ALLOC(siov_prgs);
+#define SIOV_NOBODY	xa_mk_value(0)
 
 static struct platform_device *siov_pf;
 static struct task_struct *siov_engine;
@@ -64,45 +85,127 @@ static u64 *reg(struct siov_ctx *ctx, u32 off)
 
 /* The copy engine */
 
-static enum siov_status copy(struct siov_ctx *ctx)
+/* A page response. All of them come here, also those that nobody waits for any more. */
+static void respond(u32 grpid, bool mapped)
+{
+	struct siov_ctx *ctx;
+
+	xa_lock(&siov_prgs);
+	ctx = __xa_erase(&siov_prgs, grpid);
+	if (ctx && ctx != SIOV_NOBODY)
+		ctx->wait = mapped ? SIOV_MAPPED : SIOV_REFUSED;
+	xa_unlock(&siov_prgs);
+}
+
+/* Put the copy aside and ask for a page; false if nobody is there to ask */
+static bool ask_for_page(struct siov_ctx *ctx, u64 iova, bool write)
+{
+	ioasid_t pasid = *reg(ctx, SIOV_PASID);
+	u32 grpid;
+
+	/* The response may come before we return */
+	ctx->wait = SIOV_WAITING;
+	if (xa_alloc(&siov_prgs, &grpid, ctx, XA_LIMIT(0, SIOV_MAX_PRG - 1), GFP_KERNEL)) {
+		/* Too many have asked: as if it had been refused */
+		ctx->wait = SIOV_REFUSED;
+		return true;
+	}
+	if (siov_iommu_page_request(pasid, iova, write, grpid))
+		return true;
+	xa_erase(&siov_prgs, grpid);
+	ctx->wait = SIOV_NOT_WAITING;
+	return false;
+}
+
+/* The context does not wait any more; a response that comes now is for nobody */
+static void give_up_page(struct siov_ctx *ctx)
+{
+	struct siov_ctx *pos;
+	unsigned long grpid;
+
+	xa_lock(&siov_prgs);
+	if (ctx->wait == SIOV_WAITING)
+		xa_for_each(&siov_prgs, grpid, pos)
+			if (pos == ctx)
+				__xa_store(&siov_prgs, grpid, SIOV_NOBODY, 0);
+	ctx->wait = SIOV_NOT_WAITING;
+	xa_unlock(&siov_prgs);
+}
+
+static enum siov_status fault(struct siov_ctx *ctx, u64 iova, bool write, bool refused)
+{
+	if (!refused && ask_for_page(ctx, iova, write))
+		return SIOV_IDLE;
+	if (refused)
+		siov_iommu_fault(*reg(ctx, SIOV_PASID), iova, write);
+	*reg(ctx, SIOV_FAULT) = iova;
+	return write ? SIOV_WRITE_FAULT : SIOV_READ_FAULT;
+}
+
+/* From where it was put aside, if it was; SIOV_IDLE if it is put aside */
+static enum siov_status copy(struct siov_ctx *ctx, bool refused)
 {
 	ioasid_t pasid = *reg(ctx, SIOV_PASID);
 	u64 len = *reg(ctx, SIOV_LEN);
-	u64 part, moved, done;
+	u64 part, moved;
 
 	if (!len || len > SIOV_MAX_LEN)
 		return SIOV_BAD_LEN;
-	for (done = 0; done < len; done += part) {
-		u64 src = *reg(ctx, SIOV_SRC) + done, dst = *reg(ctx, SIOV_DST) + done;
+	for (; ctx->done < len; ctx->done += part) {
+		u64 src = *reg(ctx, SIOV_SRC) + ctx->done, dst = *reg(ctx, SIOV_DST) + ctx->done;
 
-		part = min(len - done, sizeof(siov_buf));
+		part = min(len - ctx->done, sizeof(siov_buf));
 		moved = siov_iommu_access(pasid, src, siov_buf, part, false);
-		if (moved < part) {
-			*reg(ctx, SIOV_FAULT) = src + moved;
-			return SIOV_READ_FAULT;
-		}
+		if (moved < part)
+			return fault(ctx, src + moved, false, refused);
 		moved = siov_iommu_access(pasid, dst, siov_buf, part, true);
-		if (moved < part) {
-			*reg(ctx, SIOV_FAULT) = dst + moved;
-			return SIOV_WRITE_FAULT;
-		}
+		if (moved < part)
+			return fault(ctx, dst + moved, true, refused);
+		/* The next page may be asked for */
+		refused = false;
 	}
 	return SIOV_DONE;
 }
 
-/* Does what the doorbell asks for, if it was rung */
+/* Does what the doorbell asks for, if it was rung, or goes on with what was put aside */
 static bool obey(struct siov_ctx *ctx)
 {
+	enum siov_wait wait = READ_ONCE(ctx->wait);
+	enum siov_status status;
+
 	lockdep_assert_held(&siov_lock);
 
-	if (!READ_ONCE(*ctx->doorbell))
+	if (wait == SIOV_WAITING)
 		return false;
-	/* Taken before the copy: rung again meanwhile, it makes another one */
-	xchg(ctx->doorbell, 0);
-	*reg(ctx, SIOV_STATUS) = copy(ctx);
+	if (wait == SIOV_NOT_WAITING) {
+		if (!READ_ONCE(*ctx->doorbell))
+			return false;
+		/* Taken before the copy: rung again meanwhile, it makes another one */
+		xchg(ctx->doorbell, 0);
+		ctx->done = 0;
+	}
+	ctx->wait = SIOV_NOT_WAITING;
+	status = copy(ctx, wait == SIOV_REFUSED);
+	if (status == SIOV_IDLE)
+		return true;
+	*reg(ctx, SIOV_STATUS) = status;
 	++*reg(ctx, SIOV_COUNT);
 	irq_work_queue(&ctx->irq_work);
 	return true;
+}
+
+/*
+ * To let a context finish. It cannot wait for a user who may never respond to a page
+ * request: such a copy ends with a fault.
+ */
+static void drain(struct siov_ctx *ctx)
+{
+	obey(ctx);
+	while (ctx->wait != SIOV_NOT_WAITING) {
+		give_up_page(ctx);
+		ctx->wait = SIOV_REFUSED;
+		obey(ctx);
+	}
 }
 
 /*
@@ -270,7 +373,7 @@ static void control(struct siov_ctx *ctx, enum siov_ctrl ctrl)
 		return;
 	case SIOV_CTRL_DRAIN:
 		if (running)
-			obey(ctx);
+			drain(ctx);
 		break;
 	case SIOV_CTRL_RESET:
 		memset(ctx->regs, 0, sizeof(ctx->regs));
@@ -278,7 +381,8 @@ static void control(struct siov_ctx *ctx, enum siov_ctrl ctrl)
 	case SIOV_CTRL_STOP:
 		break;
 	}
-	/* The lock is held, so no copy is under way; and none will begin */
+	/* The lock is held, so no copy is under way; and none will begin or go on */
+	give_up_page(ctx);
 	if (running) {
 		list_del_init(&ctx->node);
 		WRITE_ONCE(siov_nr_running, siov_nr_running - 1);
@@ -391,6 +495,7 @@ static int __init siov_pf_init(void)
 
 	if (pasid_bits < 2 || pasid_bits > 20)
 		return -EINVAL;
+	siov_iommu_set_respond(respond);
 	siov_engine = kthread_run(engine, NULL, SIOV_PF_NAME);
 	if (IS_ERR(siov_engine))
 		return PTR_ERR(siov_engine);

@@ -47,5 +47,8 @@ phys_addr_t siov_ctx_doorbell(struct siov_ctx *ctx);
 /* Between the PF and its IOMMU */
 struct fwnode_handle *siov_iommu_fwnode(void);
 size_t siov_iommu_access(ioasid_t pasid, u64 iova, void *buf, size_t len, bool write);
+bool siov_iommu_page_request(ioasid_t pasid, u64 iova, bool write, u32 grpid);
+void siov_iommu_fault(ioasid_t pasid, u64 iova, bool write);
+void siov_iommu_set_respond(void (*respond)(u32 grpid, bool mapped));
 
 #endif /* SIOV_PF_H */

@@ -38,6 +38,7 @@
 struct sample {
 	char uuid[VDEV_UUID_LEN + 1];
 	int fd;
+	uint32_t devid;		/* in its iommufd */
 	int event;
 	struct vdev_region regs;
 	struct vdev_region config;
@@ -74,7 +75,7 @@ static inline int sample_bind(struct sample *s, int iommufd)
 	s->fd = vdev_open(s->uuid);
 	if (s->fd < 0)
 		return s->fd;
-	ret = vdev_bind(s->fd, iommufd, NULL);
+	ret = vdev_bind(s->fd, iommufd, &s->devid);
 	if (!ret)
 		ret = vdev_region_info(s->fd, SIOV_REGS_BAR, &s->regs);
 	if (!ret)
