@@ -83,8 +83,8 @@ class HostLog:
 
     def check_no_faults(self):
         """No IOMMU fault, and no error of the DSA."""
-        faults = [line for line in self.new() if re.search(r"DMAR:.*fault|sw error|SWERR", line,
-                                                           re.IGNORECASE)]
+        faults = [line for line in self.new()
+                  if re.search(r"DMAR:.*fault|DMA fault|sw error|SWERR", line, re.IGNORECASE)]
         check(not faults, "\n".join(faults))
 
 
