@@ -75,7 +75,7 @@ EXPORT_SYMBOL_NS_GPL(mdev_pasid_signal, MDEV_PASID);
  */
 void mdev_pasid_signal_error(struct mdev_pasid_vdev *vdev)
 {
-	irq_signal(vdev, &vdev->err_trigger);
+	mdev_pasid_irq_signal(vdev, &vdev->err_trigger);
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_signal_error, MDEV_PASID);
 
