@@ -315,7 +315,6 @@ int mdev_pasid_config_msix(struct mdev_pasid_vdev *vdev, unsigned int num_vector
 void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector);
 void mdev_pasid_signal_error(struct mdev_pasid_vdev *vdev);
 void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev);
-void mdev_pasid_report_fault(struct mdev_pasid_vdev *vdev, u64 addr, u32 flags);
 
 __printf(2, 3) void mdev_pasid_refuse(struct mdev_pasid_vdev *vdev, const char *fmt, ...);
 __printf(3, 4) void mdev_pasid_refuse_parent(struct mdev_pasid_driver *drv, struct device *dev,

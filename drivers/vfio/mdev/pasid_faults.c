@@ -16,38 +16,23 @@ struct fault_region {
 	struct mdev_pasid_fault slots[MDEV_PASID_FAULT_SLOTS];
 };
 
-/**
- * mdev_pasid_report_fault() - a DMA request of a vdev was refused
- * @vdev: the vdev
- * @addr: the address of the request
- * @flags: MDEV_PASID_FAULT_*
- *
- * For drivers whose device tells of a fault that the IOMMU does not report, with
- * MDEV_PASID_FAULT_DEVICE in @flags. What the IOMMU reports comes here by itself.
- *
- * Context: any, hard interrupts too, with raw spinlocks held.
- */
-void mdev_pasid_report_fault(struct mdev_pasid_vdev *vdev, u64 addr, u32 flags)
+/* Called in any context, hard interrupts too, with raw spinlocks held */
+void mdev_pasid_dma_fault(struct vfio_device *vfio, u64 addr, bool write)
 {
+	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
 	struct mdev_pasid_faults *f = &vdev->faults;
 
 	scoped_guard(raw_spinlock_irqsave, &f->lock) {
 		f->slots[f->count++ % MDEV_PASID_FAULT_SLOTS] = (struct mdev_pasid_fault) {
 			.addr = addr,
 			.pasid = vdev->pasid,
-			.flags = flags,
+			.flags = write ? MDEV_PASID_FAULT_WRITE : 0,
 		};
 		f->total++;
 	}
-	trace_mdev_pasid_fault(vdev, addr, flags);
+	trace_mdev_pasid_fault(vdev, addr, write);
 	/* Once, however many faults come before it runs */
 	irq_work_queue(&f->work);
-}
-EXPORT_SYMBOL_NS_GPL(mdev_pasid_report_fault, MDEV_PASID);
-
-void mdev_pasid_dma_fault(struct vfio_device *vfio, u64 addr, bool write)
-{
-	mdev_pasid_report_fault(to_vdev(vfio), addr, write ? MDEV_PASID_FAULT_WRITE : 0);
 }
 
 /* What needs locks that an interrupt of the IOMMU cannot take */

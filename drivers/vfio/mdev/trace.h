@@ -89,20 +89,19 @@ TRACE_EVENT(mdev_pasid_portal_map,
 		      __entry->bar, __entry->page, __entry->sink ? "sink" : "hardware"));
 
 TRACE_EVENT(mdev_pasid_fault,
-	    TP_PROTO(struct mdev_pasid_vdev *vdev, u64 addr, u32 flags),
-	    TP_ARGS(vdev, addr, flags),
+	    TP_PROTO(struct mdev_pasid_vdev *vdev, u64 addr, bool write),
+	    TP_ARGS(vdev, addr, write),
 	    TP_STRUCT__entry(__string(vdev, dev_name(vdev->vfio.dev))
 			     __field(u32, pasid)
 			     __field(u64, addr)
-			     __field(u32, flags)),
+			     __field(bool, write)),
 	    TP_fast_assign(__assign_str(vdev);
 			   __entry->pasid = vdev->pasid;
 			   __entry->addr = addr;
-			   __entry->flags = flags;),
-	    TP_printk("vdev=%s pasid=%u addr=0x%llx access=%s by=%s", __get_str(vdev),
+			   __entry->write = write;),
+	    TP_printk("vdev=%s pasid=%u addr=0x%llx access=%s", __get_str(vdev),
 		      __entry->pasid, __entry->addr,
-		      __entry->flags & MDEV_PASID_FAULT_WRITE ? "write" : "read",
-		      __entry->flags & MDEV_PASID_FAULT_DEVICE ? "device" : "iommu"));
+		      __entry->write ? "write" : "read"));
 
 #endif /* MDEV_PASID_TRACE_H */
 

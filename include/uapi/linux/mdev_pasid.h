@@ -34,7 +34,6 @@ struct mdev_pasid_fault {
 	__u32 pasid;
 	__u32 flags;
 #define MDEV_PASID_FAULT_WRITE	(1 << 0)	/* it was to write; else to read */
-#define MDEV_PASID_FAULT_DEVICE	(1 << 1)	/* reported by the device, not by the IOMMU */
 };
 
 /**
