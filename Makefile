@@ -17,6 +17,7 @@ CONFIG := CONFIG_VFIO_MDEV_PASID=m CONFIG_INTEL_IDXD_VDEV=m CONFIG_SAMPLE_VFIO_M
 LAB := tools/lab/lab
 # What "make test" also runs in the debug kernel, to be quick.
 CORE_TESTS := 'vfio/*' 'iommu/*' sample/sample_vdev
+RACE_TESTS := 'vfio/*' 'iommu/*' 'idxd/*' sample/sample_vdev sample/sample_pri
 SECONDS ?= 1800
 # Else it is what the shell of a recipe starts to count at
 unexport SECONDS
@@ -29,6 +30,7 @@ help:
 	@echo '  test          all tests; TESTS="name.." for some, V=1 to see their TAP'
 	@echo '  test-debug    the tests in a kernel that looks for memory errors and leaks, and where'
 	@echo '                allocations fail; takes a good half hour'
+	@echo '  test-kcsan    the tests that need no guest, in a kernel that looks for data races'
 	@echo '  fuzz          fuzz the interface of vdevs in that kernel, for SECONDS=$(SECONDS)'
 	@echo '  soak          vdevs come and go beside guests and the host, for SECONDS=$(SECONDS)'
 	@echo '  bench         what a vdev costs, beside what people use today; ROWS="name.." for some'
@@ -64,6 +66,8 @@ test:
 	@$(if $(TESTS),,LAB_LANE=debug $(LAB) test $(CORE_TESTS))
 test-debug:
 	@LAB_LANE=debug $(LAB) test $(TESTS)
+test-kcsan:
+	@LAB_LANE=kcsan $(LAB) test $(RACE_TESTS)
 fuzz soak:
 	@LAB_LANE=debug $(LAB) $@ $(SECONDS)
 bench:
@@ -73,6 +77,6 @@ bench-compare:
 lab-clean:
 	@$(LAB) clean
 
-.PHONY: help modules clean install-tree htmldocs lab demo guest sample shell test test-debug fuzz soak bench bench-compare lab-clean
+.PHONY: help modules clean install-tree htmldocs lab demo guest sample shell test test-debug test-kcsan fuzz soak bench bench-compare lab-clean
 
 endif
