@@ -40,21 +40,21 @@ static void tell_user(struct irq_work *work)
 {
 	struct mdev_pasid_vdev *vdev = container_of(work, struct mdev_pasid_vdev, faults.work);
 	struct mdev_pasid_faults *f = &vdev->faults;
-	struct mdev_pasid_fault first;
+	struct mdev_pasid_fault last;
 	bool log;
 
 	scoped_guard(raw_spinlock_irqsave, &f->lock) {
 		log = f->count && !f->logged;
 		f->logged |= log;
-		first = f->slots[0];
+		last = f->slots[(f->count - 1) % MDEV_PASID_FAULT_SLOTS];
 	}
 	mdev_pasid_irq_signal(vdev, &vdev->fault_trigger);
-	if (log)
-		dev_notice_ratelimited(vdev->vfio.dev,
-				       "DMA fault: PASID %u %s 0x%llx; those that follow are only counted, in pasid/faults\n",
-				       first.pasid,
-				       first.flags & MDEV_PASID_FAULT_WRITE ? "wrote" : "read",
-				       first.addr);
+	/* A limit for each vdev: who comes and goes takes no line from the others */
+	if (log && __ratelimit(&vdev->refusal.ratelimit))
+		dev_notice(vdev->vfio.dev,
+			   "DMA fault: PASID %u %s 0x%llx; those that follow are only counted, in pasid/faults\n",
+			   last.pasid, last.flags & MDEV_PASID_FAULT_WRITE ? "wrote" : "read",
+			   last.addr);
 }
 
 void mdev_pasid_faults_init(struct mdev_pasid_vdev *vdev)

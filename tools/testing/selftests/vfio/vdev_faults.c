@@ -151,6 +151,30 @@ TEST_F(faults, told)
 	EXPECT_EQ(0, eventfd_wait(self->event[0], 0));
 }
 
+/* The next user of the vdev */
+static int again(struct test_vdev *v)
+{
+	dsa_unmap(&v->dsa);
+	close(v->fd);
+	dsa_mem_free(&v->mem);
+	v->fd = vdev_open(v->uuid);
+	return vdev_bind(v->fd, v->iommufd, &v->devid) ?: dsa_init(&v->dsa, v->fd);
+}
+
+static int start(struct test_vdev *v)
+{
+	return test_vdev_attach(v, MEM_SIZE) ?: dsa_start(&v->dsa);
+}
+
+static bool counts(struct test_vdev *v, uint64_t nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000 && vdev_fault_count(v->fd) != nr; i++)
+		usleep(10000);
+	return vdev_fault_count(v->fd) == nr;
+}
+
 /* What the last user has done is not the next one's business, but the administrator's. */
 TEST_F(faults, next_user)
 {
@@ -160,26 +184,17 @@ TEST_F(faults, next_user)
 
 	fault(v, HOLE, false);
 	ASSERT_LT(0, eventfd_wait(self->event[0], 10000));
-	dsa_unmap(&v->dsa);
-	close(v->fd);
-	dsa_mem_free(&v->mem);
-
-	v->fd = vdev_open(v->uuid);
-	ASSERT_EQ(0, vdev_bind(v->fd, v->iommufd, &v->devid));
-	ASSERT_EQ(0, dsa_init(&v->dsa, v->fd));
+	ASSERT_EQ(0, again(v));
 	ASSERT_EQ(0, vdev_read_faults(v->fd, &faults));
 	EXPECT_EQ(0, faults.header.count);
 	for (i = 0; i < faults.header.slots; i++)
 		EXPECT_EQ(0, faults.slots[i].addr | faults.slots[i].pasid |
 			     faults.slots[i].flags);
 	EXPECT_EQ(1, total_of(v));
-	ASSERT_EQ(0, test_vdev_attach(v, MEM_SIZE));
-	ASSERT_EQ(0, dsa_start(&v->dsa));
+	ASSERT_EQ(0, start(v));
 	/* Without an eventfd it is counted all the same */
 	fault(v, HOLE, false);
-	for (i = 0; i < 1000 && vdev_fault_count(v->fd) != 1; i++)
-		usleep(10000);
-	EXPECT_EQ(1, vdev_fault_count(v->fd));
+	EXPECT_TRUE(counts(v, 1));
 	EXPECT_EQ(2, total_of(v));
 	EXPECT_EQ(0, eventfd_wait(self->event[0], 0));
 }
@@ -194,7 +209,8 @@ static int log_open(void)
 	return fd;
 }
 
-static unsigned int log_lines(int fd)
+/* Those with @what in them */
+static unsigned int log_lines(int fd, const char *what)
 {
 	unsigned int lines = 0;
 	char text[8192];
@@ -203,7 +219,7 @@ static unsigned int log_lines(int fd)
 	/* Facility 0 is the kernel; only it, and its text, is of interest */
 	while ((len = read(fd, text, sizeof(text) - 1)) > 0 || errno == EPIPE) {
 		text[len > 0 ? len : 0] = '\0';
-		if (strtoul(text, NULL, 10) < 8)
+		if (strtoul(text, NULL, 10) < 8 && strstr(text, what))
 			lines++;
 	}
 	return lines;
@@ -230,11 +246,33 @@ TEST_F(faults, storm)
 	EXPECT_EQ(0, total_of(w));
 	EXPECT_EQ(0, eventfd_wait(self->event[1], 0));
 
-	lines = log_lines(log);
+	lines = log_lines(log, "");
 	close(log);
 	EXPECT_GE(1, lines);
 	TH_LOG("%lld of %d faults counted, %u lines in the log", vdev_fault_count(v->fd), STORM,
 	       lines);
+}
+
+/* Each new user has a line; many of them do not take that of another vdev. */
+TEST_F(faults, line_of_others)
+{
+	struct test_vdev *v = &self->v[0], *w = &self->v[1];
+	int i, log = log_open();
+
+	ASSERT_LE(0, log);
+	for (i = 0; i < 15; i++) {
+		ASSERT_EQ(0, again(v));
+		ASSERT_EQ(0, start(v));
+		fault(v, HOLE, false);
+		ASSERT_TRUE(counts(v, 1));
+	}
+	fault(w, HOLE, false);
+	ASSERT_LT(0, eventfd_wait(self->event[1], 10000));
+	/* The eventfd is signalled before the line is written */
+	for (i = 0; i < 100 && !log_lines(log, w->uuid); i++)
+		usleep(10000);
+	EXPECT_GT(100, i);
+	close(log);
 }
 
 static atomic_bool done;
