@@ -224,19 +224,6 @@ TEST_F(irq, commands)
 	EXPECT_EQ(0, eventfd_wait(self->efd[1], 0));
 }
 
-/* Wait for SWERR.valid; the first 64 bits of it. */
-static uint64_t wait_swerr(struct dsa *dsa)
-{
-	uint64_t err = 0;
-	int i;
-
-	for (i = 0; i < 500 && !(err & SWERR_VALID); i++) {
-		err = dsa_read64(dsa, DSA_SWERR);
-		usleep(10000);
-	}
-	return err;
-}
-
 /*
  * An error that has no completion record to go to is told in SWERR and, if the
  * user wants that, by vector 0. What it says of PASID and WQ is the host's own.
@@ -254,7 +241,7 @@ TEST_F(irq, software_error)
 		desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
 		desc.completion_addr = hole;
 		ASSERT_EQ(0, dsa_submit(self->dsa, &desc));
-		err = wait_swerr(self->dsa);
+		err = dsa_wait_swerr(self->dsa);
 		EXPECT_EQ(SWERR_VALID, err & (SWERR_VALID | SWERR_OVERFLOW));
 		EXPECT_EQ(DSA_COMP_CRA_XLAT, SWERR_ERROR(err));
 		EXPECT_EQ(DSA_OPCODE_NOOP, err >> 32 & 0xff);
@@ -297,7 +284,7 @@ TEST_F(irq, completion_alignment_error)
 		SKIP(return, "what the device reports is the device's business");
 	desc.completion_addr += 8;
 	ASSERT_EQ(0, dsa_submit(self->dsa, &desc));
-	err = wait_swerr(self->dsa);
+	err = dsa_wait_swerr(self->dsa);
 	EXPECT_EQ(SWERR_VALID, err & (SWERR_VALID | SWERR_OVERFLOW));
 	EXPECT_EQ(DSA_COMP_CRA_ALIGN, SWERR_ERROR(err));
 }
@@ -314,7 +301,7 @@ TEST_F(irq, software_error_is_private)
 	EXPECT_EQ(0, dsa_write32(&other.dsa, DSA_GENCTRL, GENCTRL_SOFTERR_INT));
 	desc.completion_addr = self->mem->iova + 0x40000000;
 	ASSERT_EQ(0, dsa_submit(self->dsa, &desc));
-	EXPECT_NE(0, wait_swerr(self->dsa));
+	EXPECT_NE(0, dsa_wait_swerr(self->dsa));
 	EXPECT_EQ(0, dsa_read64(&other.dsa, DSA_SWERR));
 	EXPECT_EQ(0, eventfd_wait(efd[0], 100));
 	EXPECT_EQ(0, test_vdev_down(&other));

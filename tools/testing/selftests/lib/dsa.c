@@ -390,6 +390,20 @@ int dsa_wait(const struct dsa_completion_record *cr, int ms)
 	return cr->status;
 }
 
+uint64_t dsa_wait_swerr(struct dsa *dsa)
+{
+	uint64_t err;
+	int i;
+
+	for (i = 0; i < 500; i++) {
+		err = dsa_read64(dsa, DSA_SWERR);
+		if (err & SWERR_VALID)
+			return err;
+		usleep(10000);
+	}
+	return 0;
+}
+
 /* --- memory for descriptors and data ------------------------------------- */
 
 int dsa_mem_alloc(struct dsa_mem *mem, int iommufd, uint32_t ioas, uint64_t iova, size_t size)

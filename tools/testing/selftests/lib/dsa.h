@@ -190,6 +190,8 @@ int dsa_request_int_handle(struct dsa *dsa);
 int dsa_submit(struct dsa *dsa, const struct dsa_hw_desc *desc);
 /* Wait until the device has written the record; its status or -ETIMEDOUT. */
 int dsa_wait(const struct dsa_completion_record *cr, int ms);
+/* Wait until there is an error in SWERR; its first 64 bits, or 0. */
+uint64_t dsa_wait_swerr(struct dsa *dsa);
 
 /* --- memory for descriptors and data ------------------------------------- */
 
