@@ -162,17 +162,12 @@ ssize_t mdev_pasid_write(struct vfio_device *vfio, const char __user *buf, size_
  */
 void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev)
 {
-	unsigned int i;
-
 	lockdep_assert_held(&vdev->lock);
 
-	for (i = 0; i < MDEV_PASID_NUM_BARS; i++) {
-		if (!vdev->bar[i].portals)
-			continue;
-		unmap_mapping_range(vdev->vfio.inode->i_mapping, MDEV_PASID_OFFSET(i),
-				    vdev->bar[i].size, true);
-		trace_mdev_pasid_portal_unmap(vdev);
-	}
+	/* Of all BARs, whatever the driver says is a portal now */
+	unmap_mapping_range(vdev->vfio.inode->i_mapping, 0,
+			    MDEV_PASID_OFFSET(MDEV_PASID_NUM_BARS), true);
+	trace_mdev_pasid_portal_unmap(vdev);
 }
 EXPORT_SYMBOL_NS_GPL(mdev_pasid_unmap_portals, MDEV_PASID);
 

@@ -226,8 +226,7 @@ TEST_F(attack, record_as_interrupt)
 	desc.completion_addr = 0xfee00000;
 	EXPECT_EQ(0, dsa_submit(self->dsa, &desc));
 	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
-	EXPECT_EQ(SWERR_VALID, dsa_read64(self->dsa, DSA_SWERR) & SWERR_VALID);
-	EXPECT_EQ(DSA_COMP_CRA_XLAT, SWERR_ERROR(dsa_read64(self->dsa, DSA_SWERR)));
+	EXPECT_EQ(DSA_COMP_CRA_XLAT, SWERR_ERROR(dsa_wait_swerr(self->dsa)));
 	EXPECT_EQ(0, eventfd_wait(efd, 200));
 	EXPECT_EQ(0, test_vdev_down(&w));
 }
@@ -267,6 +266,9 @@ TEST_F(attack, mmap_offsets)
 	if (!variant->direct) {
 		ASSERT_EQ(MAP_FAILED, va);
 	} else {
+		void *portal = self->dsa->portal, *moved;
+		uint32_t pt = self->v.ioas;
+
 		ASSERT_NE(MAP_FAILED, va);
 		EXPECT_EQ(MAP_FAILED, mremap(va, 0x1000, 0x3000, MREMAP_MAYMOVE));
 		EXPECT_EQ(MAP_FAILED, mremap(va, 0, 0x3000, MREMAP_MAYMOVE));
@@ -275,6 +277,20 @@ TEST_F(attack, mmap_offsets)
 		desc = dsa_desc_move(self->mem, 0, SRC, DST, 64);
 		submit_faults(self->dsa, &desc);
 		munmap(va, 0x1000);
+
+		/* What has moved is taken away with the rest */
+		va = mmap(NULL, 0x1000, PROT_WRITE, MAP_SHARED, self->v.fd, base + 0x1000);
+		ASSERT_NE(MAP_FAILED, va);
+		moved = mmap(NULL, 0x1000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ASSERT_EQ(moved, mremap(va, 0x1000, 0x1000, MREMAP_MAYMOVE | MREMAP_FIXED,
+					moved));
+		self->dsa->portal = moved;
+		EXPECT_FALSE(submit_faults(self->dsa, &desc));
+		EXPECT_EQ(0, vdev_detach(self->v.fd));
+		EXPECT_TRUE(submit_faults(self->dsa, &desc));
+		self->dsa->portal = portal;
+		EXPECT_EQ(0, vdev_attach(self->v.fd, &pt));
+		munmap(moved, 0x1000);
 	}
 	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 3));
 	EXPECT_TRUE(unharmed(&w));
