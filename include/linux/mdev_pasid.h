@@ -233,7 +233,8 @@ struct mdev_pasid_faults {
  * @replaced: where they wait for the end of @replacing
  * @dma: dma_start() was called
  * @keep_pasid: set by the driver if its hardware may still do DMA for the PASID although
- *	it was told to stop.  Nobody gets that PASID again, until the machine is reset.
+ *	it was told to stop.  Nobody gets that PASID again, not even who binds the vdev
+ *	next, until the machine is reset.
  * @sink: what backs the portal pages of an attached vdev whose hardware must not be touched
  * @irq_lock: protects the eventfds that follow; taken in interrupts
  * @trigger: an eventfd for each vector, or NULL

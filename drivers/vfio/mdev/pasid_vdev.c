@@ -173,7 +173,9 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 	 */
 	mdev_pasid_set_translated(vdev, false, replace, MDEV_PASID_DRAIN);
 	ret = vfio_iommufd_physical_attach_ioas(vfio, pt_id);
-	mdev_pasid_set_translated(vdev, vfio->iommufd_attached, false, MDEV_PASID_ABORT);
+	/* A PASID that got back neither page table is attached as before, but blocked */
+	mdev_pasid_set_translated(vdev, vfio->iommufd_attached && ret != -ENOTRECOVERABLE, false,
+				  MDEV_PASID_ABORT);
 	if (replace)
 		trace_mdev_pasid_replace(vdev, id, *pt_id, ret);
 	else
@@ -192,6 +194,12 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 		mdev_pasid_refuse(vdev,
 				  "cannot attach: object %u is no IOAS or HWPT that the IOMMU of %s can use for a PASID; pass an IOAS or a HWPT without dirty tracking",
 				  id, dev_name(vdev->parent->dev));
+		break;
+	case -ENOTRECOVERABLE:
+		mdev_pasid_endpoint_set(vdev, 0, 0);
+		mdev_pasid_refuse(vdev,
+				  "cannot attach: PASID %u got neither the page table of object %u nor its old one back; free some memory and attach it again, until then it does no DMA",
+				  vdev->pasid, id);
 		break;
 	default:
 		mdev_pasid_refuse(vdev,
@@ -233,6 +241,15 @@ static int mdev_pasid_open_device(struct vfio_device *vfio)
 	before = mdev_pasid_refusal_count(&vdev->refusal);
 	if (vdev_ops(vdev)->open)
 		ret = vdev_ops(vdev)->open(vdev);
+	if (!ret && vdev->keep_pasid) {
+		/* What did not end would reach the memory of the new user */
+		mdev_pasid_refuse(vdev,
+				  "cannot bind: the hardware of %s did not stop for the last user, and PASID %u is not safe; remove the vdev and create another",
+				  dev_name(vdev->parent->dev), vdev->pasid);
+		if (vdev_ops(vdev)->close)
+			vdev_ops(vdev)->close(vdev);
+		ret = -EIO;
+	}
 	if (ret && mdev_pasid_refusal_count(&vdev->refusal) == before)
 		mdev_pasid_refuse(vdev,
 				  "cannot bind: driver %s does not open the vdev (error %d); see the log",

@@ -708,6 +708,76 @@ TEST_F(fail_nth, fault_sink)
 	undo_mmap(t);
 }
 
+/* --- nothing left at all ---------------------------------------------------- */
+
+/* From now on, and after @bytes more, this task gets no memory */
+static int memory_ends(struct target *t, int bytes)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", bytes);
+	return sysfs_write(text, "/sys/kernel/debug/failslab/space") ?:
+	       sysfs_write("1", "/proc/self/make-it-fail");
+}
+
+static int run_replace_undone(struct target *t, int bytes)
+{
+	int ret = memory_ends(t, bytes) ?: attach(t, 1);
+
+	while (sysfs_write("0", "/proc/self/make-it-fail"))
+		;
+	return ret;
+}
+
+/*
+ * A replace that fails and cannot be undone, since that takes memory as well. Such a vdev
+ * does no DMA, and neither do its portals lead anywhere, until it is attached again.
+ */
+TEST_F(fail_nth, replace_undone)
+{
+	static const char * const settings[][2] = {
+		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" },
+		{ "probability", "100" },
+	};
+	struct target *t = &self->t;
+	int i, bytes, ret = -1, undone = 0;
+	struct last_error last;
+
+	signal(SIGBUS, on_bus_error);
+	ASSERT_UP(STARTED);
+	ASSERT_EQ(0, run_mmap(t));
+	for (i = 0; i < (int)(sizeof(settings) / sizeof(*settings)); i++)
+		ASSERT_EQ(0, sysfs_write(settings[i][1], "/sys/kernel/debug/failslab/%s",
+					 settings[i][0]));
+	for (bytes = 1; ret; bytes += 32) {
+		ASSERT_GT(1 << 20, bytes);
+		EXPECT_EQ(0, last_error_watch(&last, MDEV_DEVICES "/%s/pasid/last_error",
+					      t->u.uuid));
+		ret = run_replace_undone(t, bytes);
+		if (ret == -ENOTRECOVERABLE) {
+			undone++;
+			EXPECT_REFUSED(&last,
+				       "cannot attach: PASID %u got neither the page table of object %u nor its old one back; free some memory and attach it again, until then it does no DMA",
+				       (unsigned int)sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid",
+								    t->u.uuid),
+				       t->u.space[1].ioas);
+			EXPECT_TRUE(vdev_state_is(t->u.uuid, "bound"));
+			EXPECT_EQ(-EFAULT, touch(t));
+			ASSERT_EQ(0, attach(t, undone % 2));
+			EXPECT_EQ(undone % 2, dma(t));
+			ASSERT_EQ(0, attach(t, 0));
+		}
+		EXPECT_EQ(!ret, dma(t));
+		EXPECT_EQ(0, touch(t));
+	}
+	EXPECT_EQ(0, sysfs_write("0", "/sys/kernel/debug/failslab/probability"));
+	EXPECT_EQ(0, sysfs_write("N", "/sys/kernel/debug/failslab/task-filter"));
+	EXPECT_EQ(0, sysfs_write("0", "/sys/kernel/debug/failslab/space"));
+	EXPECT_LT(0, undone);
+	TH_LOG("%d bytes at most, %d times neither page table", bytes, undone);
+	undo_mmap(t);
+}
+
 /* --- the rest of the interface -------------------------------------------- */
 
 static int run_region_info(struct target *t)

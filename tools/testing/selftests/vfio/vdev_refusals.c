@@ -460,6 +460,41 @@ TEST_F(driver, start)
 	}
 }
 
+/* Hardware that does not stop is nothing for the next user, and neither is its PASID */
+TEST_F(driver, stop)
+{
+	const uint16_t command = PCI_COMMAND_MASTER;
+	struct vdev_region config;
+	struct last_error vdev;
+	long long pasid;
+	uint32_t pt;
+
+	ASSERT_EQ(0, create(&self->v, &self->pool));
+	ASSERT_EQ(0, last_error_watch(&vdev, MDEV_DEVICES "/%s/pasid/last_error", self->v.uuid));
+	pasid = sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", self->v.uuid);
+	self->v.fd = vdev_open(self->v.uuid);
+	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
+	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &pt));
+	ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
+	ASSERT_EQ(0, vdev_region_info(self->v.fd, VFIO_PCI_CONFIG_REGION_INDEX, &config));
+	ASSERT_EQ(0, vdev_write(self->v.fd, &config, PCI_COMMAND, &command, 2));
+	EXPECT_EQ(0, set_fail("stop"));
+	close(self->v.fd);
+	EXPECT_EQ(0, set_fail("nothing"));
+
+	self->v.fd = vdev_open(self->v.uuid);
+	ASSERT_LE(0, self->v.fd);
+	EXPECT_EQ(-EIO, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
+	EXPECT_REFUSED(&vdev,
+		       "cannot bind: the hardware of %s did not stop for the last user, and PASID %u is not safe; remove the vdev and create another",
+		       self->pool.parent, (unsigned int)pasid);
+	close(self->v.fd);
+	self->v.fd = -1;
+	ASSERT_EQ(0, vdev_remove(self->v.uuid));
+	ASSERT_EQ(0, create(&self->v, &self->pool));
+	EXPECT_NE(pasid, sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", self->v.uuid));
+}
+
 /* --- a vdev of a WQ -------------------------------------------------------- */
 
 FIXTURE(vdev) {

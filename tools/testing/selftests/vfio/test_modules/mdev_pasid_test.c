@@ -36,7 +36,7 @@ MODULE_PARM_DESC(neighbour, "device whose IOMMU group gets another one, as by ho
 
 static char fail[16];
 module_param_string(fail, fail, sizeof(fail), 0644);
-MODULE_PARM_DESC(fail, "what fails from now on: create, msix, bar, open, start or nothing");
+MODULE_PARM_DESC(fail, "what fails from now on: create, msix, bar, open, start, stop or nothing");
 
 struct test_vdev {
 	struct mdev_pasid_vdev core;
@@ -76,6 +76,8 @@ static int test_dma_start(struct mdev_pasid_vdev *core)
 
 static void test_dma_stop(struct mdev_pasid_vdev *core, enum mdev_pasid_stop how)
 {
+	if (fails("stop"))
+		core->keep_pasid = true;
 }
 
 static void test_nothing(struct mdev_pasid_vdev *core)
