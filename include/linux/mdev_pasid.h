@@ -104,7 +104,8 @@ enum mdev_pasid_stop {
  *	for ever: hardware that cannot be stopped is what &mdev_pasid_vdev.keep_pasid is for.
  *	Portal pages are unmapped before the call.
  * @reset: bring the vdev back to its state after @create.  DMA is stopped.
- * @read: read @len (1, 2, 4 or 8) bytes at the naturally aligned @off of BAR @bar.
+ * @read: read @len (1, 2, 4 or 8) bytes at the naturally aligned @off of BAR @bar. Only the
+ *	lower @len bytes of what it returns count.
  * @write: write @len bytes at @off of BAR @bar; same rules.  @val is zero-extended.
  *	A write of 64 aligned bytes, as from MOVDIR64B, arrives as eight calls in
  *	ascending order with nothing between them.

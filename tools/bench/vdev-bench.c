@@ -336,10 +336,15 @@ static void registers(void)
 		unsigned int len;
 		bool write;
 	} regs[] = {
+		/* The sample's registers are written as a whole */
 		{ "sample", 0, "BAR 0", SIOV_SRC, 8, true },
+		{ "sample", 0, "BAR 0", SIOV_SRC, 4, false },
+		{ "sample", 0, "BAR 0", SIOV_SRC, 1, false },
 		{ "1dwq", 0, "BAR 0", DSA_GENCAP, 8, false },
 		{ "1dwq", 0, "BAR 0", DSA_GENCTRL, 4, true },
-		/* The scratch register of the UART */
+		{ "1dwq", 0, "BAR 0", DSA_GENCAP, 1, false },
+		/* The modem control register of the UART, and its scratch register */
+		{ "mtty", 0, "BAR 0", 4, 4, true },
 		{ "mtty", 0, "BAR 0", 7, 1, true },
 		{ "sample", CONFIG, "config", PCI_CACHE_LINE_SIZE, 1, true },
 		{ "1dwq", CONFIG, "config", PCI_CACHE_LINE_SIZE, 1, true },

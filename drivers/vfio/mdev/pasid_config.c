@@ -29,11 +29,6 @@ static void config_set32(struct mdev_pasid_vdev *vdev, u16 off, u32 val, u32 wma
 	put_unaligned_le32(wmask, vdev->config_wmask + off);
 }
 
-static u16 config_get16(struct mdev_pasid_vdev *vdev, u16 off)
-{
-	return get_unaligned_le16(vdev->config + off);
-}
-
 int mdev_pasid_config_alloc(struct mdev_pasid_vdev *vdev)
 {
 	/* Values, write masks, and the values to go back to at a reset */
@@ -200,30 +195,25 @@ void mdev_pasid_config_reset(struct mdev_pasid_vdev *vdev)
 	}
 }
 
-u16 mdev_pasid_command(struct mdev_pasid_vdev *vdev)
-{
-	return config_get16(vdev, PCI_COMMAND);
-}
-
+/* In pieces on the stack: a driver reads a few bytes at a time, a VMM all once */
 ssize_t mdev_pasid_config_read(struct mdev_pasid_vdev *vdev, u64 off, char __user *buf,
 			       size_t count)
 {
-	ssize_t ret = -EFAULT;
-	u8 *copy;
+	size_t done, len;
+	u8 data[64];
 
 	if (off >= MDEV_PASID_CONFIG_SIZE || count > MDEV_PASID_CONFIG_SIZE - off)
 		return -EINVAL;
 
-	copy = kmalloc(count, GFP_KERNEL);
-	if (!copy)
-		return -ENOMEM;
-	mutex_lock(&vdev->lock);
-	memcpy(copy, vdev->config + off, count);
-	mutex_unlock(&vdev->lock);
-	if (!copy_to_user(buf, copy, count))
-		ret = count;
-	kfree(copy);
-	return ret;
+	for (done = 0; done < count; done += len) {
+		len = min(count - done, sizeof(data));
+		mutex_lock(&vdev->lock);
+		memcpy(data, vdev->config + off + done, len);
+		mutex_unlock(&vdev->lock);
+		if (copy_to_user(buf + done, data, len))
+			return -EFAULT;
+	}
+	return count;
 }
 
 ssize_t mdev_pasid_config_write(struct mdev_pasid_vdev *vdev, u64 off, const char __user *buf,

@@ -16,6 +16,8 @@
 #define MDEV_PASID_PRIVATE_H
 
 #include <linux/mdev_pasid.h>
+#include <linux/pci_regs.h>
+#include <linux/unaligned.h>
 
 /* A region is found by the upper bits of the file offset, as with vfio-pci */
 #define MDEV_PASID_OFFSET_SHIFT		40
@@ -37,23 +39,43 @@ static inline const struct mdev_pasid_ops *vdev_ops(struct mdev_pasid_vdev *vdev
 	return vdev->parent->drv->ops;
 }
 
+/* What the user has allowed the vdev in config space; its lock is held */
+static inline u16 mdev_pasid_command(struct mdev_pasid_vdev *vdev)
+{
+	return get_unaligned_le16(vdev->config + PCI_COMMAND);
+}
+
 /* pasid_parent.c */
 int mdev_pasid_check_group(struct device *dev, char *other, size_t size);
 
 /* pasid_vdev.c */
 void mdev_pasid_create_refused(struct mdev_type *type, const guid_t *uuid, int error);
-int mdev_pasid_lock_settled(struct mdev_pasid_vdev *vdev);
+int mdev_pasid_settle(struct mdev_pasid_vdev *vdev);
 int mdev_pasid_probe(struct mdev_device *mdev);
 void mdev_pasid_remove(struct mdev_device *mdev);
 void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop how);
 void mdev_pasid_reset(struct mdev_pasid_vdev *vdev);
+
+/**
+ * mdev_pasid_lock_settled - take the lock of a vdev that is not between two address spaces
+ * @vdev: the vdev
+ *
+ * Context: may sleep, as long as a replace takes, so not under a lock that it needs:
+ * it pins user memory under mmap_lock.
+ *
+ * Returns 0 with &mdev_pasid_vdev.lock held, or -ERESTARTSYS if the task is killed.
+ */
+static inline int mdev_pasid_lock_settled(struct mdev_pasid_vdev *vdev)
+{
+	mutex_lock(&vdev->lock);
+	return vdev->replacing ? mdev_pasid_settle(vdev) : 0;
+}
 
 /* pasid_config.c */
 int mdev_pasid_config_alloc(struct mdev_pasid_vdev *vdev);
 void mdev_pasid_config_free(struct mdev_pasid_vdev *vdev);
 int mdev_pasid_config_finish(struct mdev_pasid_vdev *vdev);
 void mdev_pasid_config_reset(struct mdev_pasid_vdev *vdev);
-u16 mdev_pasid_command(struct mdev_pasid_vdev *vdev);
 ssize_t mdev_pasid_config_read(struct mdev_pasid_vdev *vdev, u64 off, char __user *buf,
 			       size_t count);
 ssize_t mdev_pasid_config_write(struct mdev_pasid_vdev *vdev, u64 off, const char __user *buf,

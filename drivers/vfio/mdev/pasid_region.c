@@ -14,7 +14,6 @@
 #include <linux/mm.h>
 #include <linux/pci_regs.h>
 #include <linux/uaccess.h>
-#include <linux/unaligned.h>
 
 #include "pasid_private.h"
 #include "trace.h"
@@ -75,41 +74,57 @@ static bool is_bar_access(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 of
 	       IS_ALIGNED(off, count);
 }
 
-/* @buf is read from if @write, else written to */
-static ssize_t bar_access(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, size_t count,
-			  void __user *buf, bool write)
+/*
+ * @nr accesses of @len bytes, by way of @data, which is 0. @buf is read from if @write, else
+ * written to. Inline, so that the usual access, which is one, has no loop.
+ */
+static __always_inline ssize_t access_by(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off,
+					 unsigned int len, unsigned int nr, void __user *buf,
+					 bool write, __le64 *data)
 {
-	unsigned int len = min(count, 8), done;
-	u8 data[MAX_ACCESS];
-	ssize_t ret = count;
-	int err;
+	size_t count = nr * len;
+	unsigned int i;
+	ssize_t ret;
 
-	if (!is_bar_access(vdev, bar, off, count))
-		return -EINVAL;
 	if (write && copy_from_user(data, buf, count))
 		return -EFAULT;
 
-	err = mdev_pasid_lock_settled(vdev);
-	if (err)
-		return err;
-	if (!(mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY))
-		ret = -EIO;
-	for (done = 0; ret > 0 && done < count; done += len) {
-		__le64 val = 0;
-
-		if (write) {
-			memcpy(&val, data + done, len);
-			bar_write(vdev, bar, off + done, le64_to_cpu(val), len);
-		} else {
-			val = cpu_to_le64(bar_read(vdev, bar, off + done, len));
-			memcpy(data + done, &val, len);
-		}
+	ret = mdev_pasid_lock_settled(vdev);
+	if (ret)
+		return ret;
+	ret = mdev_pasid_command(vdev) & PCI_COMMAND_MEMORY ? count : -EIO;
+	for (i = 0; ret > 0 && i < nr; i++) {
+		if (write)
+			bar_write(vdev, bar, off + i * len, le64_to_cpu(data[i]), len);
+		else
+			data[i] = cpu_to_le64(bar_read(vdev, bar, off + i * len, len));
 	}
 	mutex_unlock(&vdev->lock);
 
 	if (!write && ret > 0 && copy_to_user(buf, data, count))
 		return -EFAULT;
 	return ret;
+}
+
+/* Apart, since many a kernel clears what is on the stack, and so much takes its time */
+static noinline ssize_t wide_access(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off,
+				    void __user *buf, bool write)
+{
+	__le64 data[MAX_ACCESS / sizeof(__le64)] = { };
+
+	return access_by(vdev, bar, off, sizeof(*data), ARRAY_SIZE(data), buf, write, data);
+}
+
+static ssize_t bar_access(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, size_t count,
+			  void __user *buf, bool write)
+{
+	__le64 data = 0;
+
+	if (!is_bar_access(vdev, bar, off, count))
+		return -EINVAL;
+	if (count == MAX_ACCESS)
+		return wide_access(vdev, bar, off, buf, write);
+	return access_by(vdev, bar, off, count, 1, buf, write, &data);
 }
 
 ssize_t mdev_pasid_read(struct vfio_device *vfio, char __user *buf, size_t count, loff_t *ppos)

@@ -64,27 +64,18 @@ static void mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool transla
 		wake_up_all(&vdev->replaced);
 }
 
-/**
- * mdev_pasid_lock_settled - take the lock of a vdev that is not between two address spaces
- * @vdev: the vdev
- *
- * Context: may sleep, as long as a replace takes, so not under a lock that it needs:
- * it pins user memory under mmap_lock.
- *
- * Returns 0 with &mdev_pasid_vdev.lock held, or -ERESTARTSYS if the task is killed.
- */
-int mdev_pasid_lock_settled(struct mdev_pasid_vdev *vdev)
+/* The part of mdev_pasid_lock_settled() that waits; its lock is held until then */
+int mdev_pasid_settle(struct mdev_pasid_vdev *vdev)
 {
 	int ret;
 
-	mutex_lock(&vdev->lock);
-	while (vdev->replacing) {
+	do {
 		mutex_unlock(&vdev->lock);
 		ret = wait_event_killable(vdev->replaced, !READ_ONCE(vdev->replacing));
 		if (ret)
 			return ret;
 		mutex_lock(&vdev->lock);
-	}
+	} while (vdev->replacing);
 	return 0;
 }
 

@@ -523,11 +523,12 @@ void vdev_regs_write(struct idxd_vdev *v, u64 off, u64 val, unsigned int len)
  * @len: 1, 2, 4 or 8
  *
  * Context: may sleep, with &mdev_pasid_vdev.lock held.
- * Return: the value, 0 where there is no register.
+ * Return: the value in its lower @len bytes, 0 where there is no register.
  */
 u64 vdev_regs_read(struct idxd_vdev *v, u64 off, unsigned int len)
 {
-	u64 val = 0;
+	const u32 *pair = reg32(v, round_down(off, sizeof(u64)));
+	u64 val;
 
 	if (off + len > VDEV_REGS_SIZE)
 		return 0;
@@ -535,7 +536,7 @@ u64 vdev_regs_read(struct idxd_vdev *v, u64 off, unsigned int len)
 	if (off == IDXD_GENSTATS_OFFSET && v->open)
 		idxd_wq_hw_alive(v->wq);
 	spin_lock(&v->regs_lock);
-	memcpy(&val, (u8 *)v->regs + off, len);
+	val = pair[0] | (u64)pair[1] << 32;
 	spin_unlock(&v->regs_lock);
-	return val;
+	return val >> off % sizeof(u64) * BITS_PER_BYTE;
 }
