@@ -7,6 +7,7 @@
  * with idxd's own character device.  Everybody else's stores trap: the pieces of
  * a descriptor are collected, the descriptor is checked, and the kernel submits it.
  */
+#include <linux/bitmap.h>
 #include <linux/capability.h>
 #include <linux/io.h>
 #include <linux/pci.h>
@@ -46,6 +47,7 @@ int vdev_portal_open(struct idxd_vdev *v)
 		return -ENOMEM;
 	}
 
+	bitmap_zero(v->begun, VDEV_NUM_SLOTS);
 	v->bad_opcode = find_first_zero_bit(idxd->opcap_bmap, IDXD_MAX_OPCAP_BITS);
 	v->direct = idxd->user_submission_safe || capable(CAP_SYS_RAWIO);
 	v->core.bar[IDXD_WQ_BAR].portals = v->direct ? GENMASK(VDEV_NUM_PORTALS - 1, 0) : 0;
@@ -70,10 +72,7 @@ void vdev_portal_close(struct idxd_vdev *v)
  */
 void vdev_portal_reset(struct idxd_vdev *v)
 {
-	unsigned int i;
-
-	for (i = 0; v->slots && i < VDEV_NUM_SLOTS; i++)
-		v->slots[i].next = 0;
+	bitmap_zero(v->begun, VDEV_NUM_SLOTS);
 }
 
 /**
@@ -128,29 +127,26 @@ static void portal_submit(struct idxd_vdev *v, unsigned int place, const void *b
 }
 
 /*
- * The slot of what this thread writes to a place, or a free one.  Mostly it is the first
- * that is looked at.  Whoever begins descriptors and does not end them may lose some.
+ * The slot of what this thread writes to a place, or a free one. Few are in use at a time.
+ * Whoever begins descriptors and does not end them may lose some.
  */
 static struct vdev_slot *portal_slot(struct idxd_vdev *v, unsigned int place)
 {
-	struct vdev_slot *slot, *free = NULL;
 	pid_t writer = task_pid_nr(current);
+	struct vdev_slot *slot;
 	unsigned int i;
 
-	for (i = 0; i < VDEV_NUM_SLOTS; i++) {
-		slot = &v->slots[(place + i) % VDEV_NUM_SLOTS];
-		if (slot->next && slot->writer == writer && slot->place == place)
+	for_each_set_bit(i, v->begun, VDEV_NUM_SLOTS) {
+		slot = &v->slots[i];
+		if (slot->writer == writer && slot->place == place)
 			return slot;
-		if (!slot->next && !free)
-			free = slot;
 	}
-	if (!free) {
-		free = &v->slots[place];
-		free->next = 0;
-	}
-	free->writer = writer;
-	free->place = place;
-	return free;
+	i = find_first_zero_bit(v->begun, VDEV_NUM_SLOTS);
+	slot = &v->slots[i < VDEV_NUM_SLOTS ? i : place];
+	slot->next = 0;
+	slot->writer = writer;
+	slot->place = place;
+	return slot;
 }
 
 /**
@@ -177,15 +173,17 @@ void vdev_portal_write(struct idxd_vdev *v, u64 off, u64 val, unsigned int len)
 
 	slot = portal_slot(v, place);
 	if (pos && pos != slot->next) {
-		slot->next = 0;
+		__clear_bit(slot - v->slots, v->begun);
 		return;
 	}
 	memcpy(slot->bytes + pos, &val, len);
 	slot->next = pos + len;
-	if (slot->next < VDEV_DESC_SIZE)
+	if (slot->next < VDEV_DESC_SIZE) {
+		__set_bit(slot - v->slots, v->begun);
 		return;
+	}
 
-	slot->next = 0;
+	__clear_bit(slot - v->slots, v->begun);
 	/* A WQ that is not enabled drops descriptors */
 	if (v->hw_on)
 		portal_submit(v, place, slot->bytes);

@@ -77,7 +77,7 @@ struct vdev_wq {
 /**
  * struct vdev_slot - a descriptor that is being written, piece by piece
  * @bytes: the descriptor
- * @next: how much of it is there, 0 if the slot is free
+ * @next: how much of it is there
  * @writer: the thread that writes it
  * @place: where in the portals, in descriptors
  */
@@ -106,6 +106,7 @@ struct vdev_slot {
  * @irq: Linux number of the vector of the WQ
  * @portal: mapping of the WQ's portals
  * @slots: the descriptors that are being written
+ * @begun: which of @slots are in use
  * @bad_opcode: one that the device does not have
  * @regs_lock: protects @regs, @halted and @revoked, which the event handler changes
  * @regs: BAR0
@@ -132,6 +133,7 @@ struct idxd_vdev {
 	int irq;
 	void __iomem *portal;
 	struct vdev_slot *slots;
+	DECLARE_BITMAP(begun, VDEV_NUM_SLOTS);
 	u8 bad_opcode;
 
 	spinlock_t regs_lock;	/* see above */
