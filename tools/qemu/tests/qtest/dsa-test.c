@@ -1728,6 +1728,12 @@ static void test_fault_reports(void)
     g_assert_cmpuint(FIELD_EX64(rd64(A_SWERR0), SWERR0, WQ_IDX_VALID), ==, 0);
     g_assert_cmphex(FIELD_EX64(rd64(A_SWERR0), SWERR0, ERROR), ==, 0x5a);
     wr32(A_INTCAUSE, R_INTCAUSE_ERR_MASK);
+    wr64(A_SWERR0, R_SWERR0_VALID_MASK);
+    set_number("swerr", UINT64_MAX);
+    wait_irq(0);
+    g_assert_cmphex(rd32(A_INTCAUSE), ==, R_INTCAUSE_ERR_MASK);
+    g_assert_cmphex(rd64(A_SWERR0), ==, UINT64_MAX);
+    wr32(A_INTCAUSE, R_INTCAUSE_ERR_MASK);
 
     sts = cmd(DSA_CMD_REQUEST_INT_HANDLE, 2);
     noop.handle = FIELD_EX32(sts, CMDSTS, RESULT);

@@ -60,6 +60,18 @@ static void dsa_set_error(Object *obj, Visitor *v, const char *name,
     }
 }
 
+/* A report as a broken device makes it; opaque: it goes to the event log */
+static void dsa_set_report(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    uint64_t report[4] = { };
+
+    if (visit_type_uint64(v, name, &report[0], errp)) {
+        trace_dsa_fault(name, report[0]);
+        dsa_append_report(DSA(obj), opaque, report, NULL);
+    }
+}
+
 static void dsa_get_hang_commands(Object *obj, Visitor *v, const char *name,
                                   void *opaque, Error **errp)
 {
@@ -144,6 +156,14 @@ void dsa_fault_init(Object *obj)
     object_property_add(obj, "error", "uint8", NULL, dsa_set_error, NULL, NULL);
     object_property_set_description(obj, "error",
                                     "report an error of the device itself");
+    object_property_add(obj, "swerr", "uint64", NULL, dsa_set_report, NULL,
+                        NULL);
+    object_property_set_description(obj, "swerr", "report an error in SWERR; "
+                                    "the value is its first 64 bits");
+    object_property_add(obj, "event-log", "uint64", NULL, dsa_set_report, NULL,
+                        s);
+    object_property_set_description(obj, "event-log", "the same in the event "
+                                    "log");
     object_property_add(obj, "hang-commands", "uint32", dsa_get_hang_commands,
                         dsa_set_hang_commands, NULL, NULL);
     object_property_set_description(obj, "hang-commands", "bitmap of the "

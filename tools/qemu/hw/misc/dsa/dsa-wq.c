@@ -89,6 +89,22 @@ static void dsa_evl_append(DSAState *s, const uint64_t *report,
     }
 }
 
+/* @report has the layout of SWERR; @job can be NULL */
+void dsa_append_report(DSAState *s, bool evl, const uint64_t *report,
+                       const DSAJob *job)
+{
+    if (evl) {
+        dsa_evl_append(s, report, job);
+    } else if (FIELD_EX64(s->swerr[0], SWERR0, VALID)) {
+        s->swerr[0] = FIELD_DP64(s->swerr[0], SWERR0, OVERFLOW, 1);
+    } else {
+        memcpy(s->swerr, report, sizeof(s->swerr));
+        if (FIELD_EX32(s->genctrl, GENCTRL, SOFTERR_INT_EN)) {
+            dsa_raise(s, R_INTCAUSE_ERR_MASK);
+        }
+    }
+}
+
 /*
  * Report what a completion record cannot: to the event log if there is one,
  * else to SWERR.  @job is NULL for a write that never became a job, @wq for an
@@ -121,16 +137,7 @@ void dsa_report_error(DSAState *s, DSAWq *wq, const DSAJob *job, uint8_t error,
     }
     word[2] = fault_addr;
 
-    if (evl) {
-        dsa_evl_append(s, word, job);
-    } else if (FIELD_EX64(s->swerr[0], SWERR0, VALID)) {
-        s->swerr[0] = FIELD_DP64(s->swerr[0], SWERR0, OVERFLOW, 1);
-    } else {
-        memcpy(s->swerr, word, sizeof(word));
-        if (FIELD_EX32(s->genctrl, GENCTRL, SOFTERR_INT_EN)) {
-            dsa_raise(s, R_INTCAUSE_ERR_MASK);
-        }
-    }
+    dsa_append_report(s, evl, word, job);
 }
 
 /* Work queues */
