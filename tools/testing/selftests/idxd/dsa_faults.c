@@ -5,6 +5,8 @@
  * of the device end halted and their users are told, and no byte moves any more. Each
  * test ends with the device bound anew, and working.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
@@ -195,19 +197,123 @@ TEST_F(fault, halt_with_kernel_wq)
 	EXPECT_EQ(0, dsa_wq_disable(&self->pair.pool, NR, "dmaengine"));
 }
 
-/* An error of the device itself is the host's; vdevs do not see it and work on. */
+/* The vdevs have seen nothing, and work on. */
+#define EXPECT_UNAWARE(p) do {								\
+	int __i;									\
+	for (__i = 0; __i < NR; __i++) {						\
+		EXPECT_EQ(0, dsa_read64(&(p)->v[__i].dsa, DSA_SWERR));			\
+		EXPECT_EQ(0, eventfd_wait((p)->err[__i], 0));				\
+		EXPECT_EQ(DSA_COMP_SUCCESS,						\
+			  test_copy(&(p)->v[__i].dsa, &(p)->v[__i].mem, 3));		\
+	}										\
+} while (0)
+
+/* An error of the device itself is the host's. */
 TEST_F(fault, device_error)
 {
-	int i;
-
 	ASSERT_EQ(0, fault_set("error", "90"));
 	usleep(200000);
-	for (i = 0; i < NR; i++) {
-		EXPECT_EQ(0, dsa_read64(&self->pair.v[i].dsa, DSA_SWERR));
-		EXPECT_EQ(0, eventfd_wait(self->pair.err[i], 0));
-		EXPECT_EQ(DSA_COMP_SUCCESS,
-			  test_copy(&self->pair.v[i].dsa, &self->pair.v[i].mem, 3));
+	EXPECT_UNAWARE(&self->pair);
+}
+
+/* Fields of SWERR, and of the head of an event log entry, that a device may get wrong */
+#define REPORT(valid, error, wq) ((valid) | (uint64_t)(error) << 8 | (uint64_t)(wq) << 16)
+#define REPORT_VALID		0x1
+#define REPORT_WQ_IDX_VALID	0x8
+
+/* Reports of a device that is out of its mind are the host's, too, and harmless. */
+TEST_F(fault, bad_reports)
+{
+	static const uint64_t reports[] = {
+		/* What is read from a device that has just been pulled out */
+		~0ull,
+		/* WQs that are not there */
+		REPORT(REPORT_VALID | REPORT_WQ_IDX_VALID, DSA_COMP_CRA_XLAT, 8),
+		REPORT(REPORT_VALID | REPORT_WQ_IDX_VALID, DSA_COMP_BAD_OPCODE, 200),
+		REPORT(REPORT_VALID, DSA_COMP_CRA_XLAT, 255),
+		/* One that nobody uses, neither idxd nor a vdev */
+		REPORT(REPORT_VALID | REPORT_WQ_IDX_VALID, DSA_COMP_CRA_XLAT, NR),
+		REPORT(REPORT_VALID | REPORT_WQ_IDX_VALID, DSA_COMP_BATCH_EVL_ERR, NR),
+	};
+	static const char * const places[] = { "swerr", "event-log" };
+	unsigned int i, place;
+	char number[24];
+
+	for (i = 0; i < 2 * sizeof(reports) / sizeof(*reports); i++) {
+		place = i % 2;
+		snprintf(number, sizeof(number), "%llu", (unsigned long long)reports[i / 2]);
+		ASSERT_EQ(0, fault_set(places[place], number));
+		usleep(100000);
 	}
+	EXPECT_UNAWARE(&self->pair);
+}
+
+/* Run on CPU 0 only, and before everything else there if @first. */
+static int on_cpu0(bool first)
+{
+	struct sched_param param = { .sched_priority = first ? 99 : 0 };
+	cpu_set_t cpu0;
+
+	CPU_ZERO(&cpu0);
+	CPU_SET(0, &cpu0);
+	if (sched_setaffinity(0, sizeof(cpu0), &cpu0))
+		return -errno;
+	return sched_setscheduler(0, first ? SCHED_FIFO : SCHED_OTHER, &param) ? -errno : 0;
+}
+
+/* Handle the interrupt of commands and errors there as well. */
+static int irq_on_cpu0(const struct dsa_pool *pool)
+{
+	char line[512];
+	FILE *file = fopen("/proc/interrupts", "r");
+	int ret = -ENOENT;
+
+	if (!file)
+		return -errno;
+	while (ret == -ENOENT && fgets(line, sizeof(line), file))
+		if (strstr(line, "idxd-misc") && strstr(line, pool->parent))
+			ret = sysfs_write("0", "/proc/irq/%d/smp_affinity_list", atoi(line));
+	fclose(file);
+	return ret;
+}
+
+/*
+ * The device reports the end of a command together with errors that came before it. A
+ * user who goes at the former, before the host has come to the latter, does not leave
+ * them to the next one.
+ */
+TEST_F(fault, errors_of_the_last_user)
+{
+	struct test_vdev *v = &self->pair.v[0];
+	struct dsa_hw_desc desc = dsa_desc(&v->mem, 0, DSA_OPCODE_NOOP);
+	struct dsa dsa;
+	int i, fd, next;
+
+	desc.flags |= IDXD_OP_FLAG_CRAV | IDXD_OP_FLAG_RCR;
+	desc.completion_addr = 0x50000000;
+	next = iommufd_open();
+	ASSERT_GE(next, 0);
+	ASSERT_EQ(0, fault_set("latency-ns", "50000000"));
+	ASSERT_EQ(0, irq_on_cpu0(&self->pair.pool));
+	ASSERT_EQ(0, on_cpu0(true));
+
+	/* As many as there are engines end at the same time, and with them the command */
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, dsa_submit(&v->dsa, &desc));
+	dsa_unmap(&v->dsa);
+	ASSERT_EQ(0, dsa_write32(&v->dsa, DSA_CMD, CMD_DISABLE_WQ << 20 | WQ0));
+	close(v->fd);
+	fd = vdev_open(v->uuid);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(0, vdev_bind(fd, next, &v->devid));
+
+	EXPECT_EQ(0, on_cpu0(false));
+	v->fd = fd;
+	ASSERT_EQ(0, dsa_init(&dsa, fd));
+	ASSERT_EQ(0, dsa_set_command(&dsa, PCI_COMMAND_MEMORY));
+	usleep(300000);
+	EXPECT_EQ(0, dsa_read64(&dsa, DSA_SWERR));
+	close(next);
 }
 
 /* Slow is not broken. */
