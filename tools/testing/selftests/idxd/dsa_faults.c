@@ -385,6 +385,95 @@ TEST_F(fault, hung_drain)
 	EXPECT_HALTED(&self->pair, 1);
 }
 
+/* A command that another thread waits for */
+struct command {
+	pthread_t thread;
+	struct dsa *dsa;
+	bool first;	/* of those that wait, to go on */
+	long status;
+};
+
+static void *run_command(void *arg)
+{
+	struct command *c = arg;
+
+	c->status = on_cpu0(c->first) ?: dsa_cmd(c->dsa, CMD_DRAIN_ALL, 0);
+	return NULL;
+}
+
+/* It hangs, and so does what is behind it. @timeout is that of the device. */
+static int hang_commands(struct pair *p, struct command *c, int nr, const char *timeout)
+{
+	int i, ret;
+
+	ret = sysfs_write(timeout, CMD_TIMEOUT);
+	if (!ret)
+		ret = fault_set("hang-commands", ALL_COMMANDS);
+	for (i = 0; !ret && i < nr; i++) {
+		c[i] = (struct command) { .dsa = &p->v[i].dsa, .first = i };
+		ret = -pthread_create(&c[i].thread, NULL, run_command, &c[i]);
+		usleep(300000);
+	}
+	return ret;
+}
+
+/* A timeout that nobody waits for */
+#define FAR_OFF		"100000"
+#define FAR_OFF_S	100
+
+/* All commands fail, and long before that. */
+static bool commands_fail(struct command *c, int nr)
+{
+	time_t since = time(NULL);
+	bool fail = true;
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		fail &= !pthread_join(c[i].thread, NULL);
+		fail &= CMDSTS_ERR(c[i].status) == ERR_HW;
+	}
+	return fail && time(NULL) - since < FAR_OFF_S / 2;
+}
+
+/* The one that waits for its turn learns that there is none. */
+TEST_F(fault, hung_command_and_waiter)
+{
+	struct command c[NR];
+
+	ASSERT_EQ(0, hang_commands(&self->pair, c, NR, "3000"));
+	ASSERT_EQ(0, sysfs_write(FAR_OFF, CMD_TIMEOUT));
+	EXPECT_TRUE(commands_fail(c, NR));
+	EXPECT_HALTED(&self->pair, 0);
+	EXPECT_HALTED(&self->pair, 1);
+}
+
+/* The command that is under way does not outlive the device. */
+TEST_F(fault, hung_command_and_flr)
+{
+	struct command c[1];
+
+	ASSERT_EQ(0, hang_commands(&self->pair, c, 1, FAR_OFF));
+	ASSERT_EQ(0, sysfs_write("1", PCI_DEVICES "/%s/reset", self->pair.pool.parent));
+	EXPECT_TRUE(commands_fail(c, 1));
+	EXPECT_HALTED(&self->pair, 0);
+	EXPECT_HALTED(&self->pair, 1);
+}
+
+TEST_F(fault, hung_command_and_gone)
+{
+	struct command c[1];
+
+	ASSERT_EQ(0, hang_commands(&self->pair, c, 1, FAR_OFF));
+	ASSERT_EQ(0, fault_set("gone", "true"));
+	EXPECT_EQ(GENSTS_HALT, GENSTS_STATE(dsa_read32(&self->pair.v[1].dsa, DSA_GENSTS)));
+	EXPECT_TRUE(commands_fail(c, 1));
+	EXPECT_HALTED(&self->pair, 0);
+	EXPECT_HALTED(&self->pair, 1);
+	EXPECT_EQ(0, test_vdev_down(&self->pair.v[0]));
+	EXPECT_EQ(0, test_vdev_down(&self->pair.v[1]));
+	ASSERT_EQ(0, fault_set("gone", "false"));
+}
+
 /* Pulled out, and put back in later. */
 TEST_F(fault, gone)
 {
