@@ -419,4 +419,39 @@ TEST_F(race, unload_in_use)
 	EXPECT_EQ(0, test_vdev_down(&v));
 }
 
+#define PCI_DRIVER "/sys/bus/pci/drivers/idxd"
+
+/* Somebody who configures the device and enables it as soon as it is disabled */
+static int enable_or_unbind(unsigned int i, void *arg)
+{
+	struct dsa_pool *pool = arg;
+	const char *id = pool->dsa + strlen("dsa");
+	int enabled = 0;
+
+	if (!i) {
+		usleep(20000);
+		return !!sysfs_write(pool->parent, PCI_DRIVER "/unbind");
+	}
+	while (path_exists(DSA_DEVICES "/%s", pool->dsa)) {
+		sysfs_write("0", DSA_DEVICES "/engine%s.%u/group_id", id, i);
+		sysfs_write("dedicated", DSA_DEVICES "/wq%s.7/mode", id);
+		sysfs_write("16", DSA_DEVICES "/wq%s.7/size", id);
+		sysfs_write("0", DSA_DEVICES "/wq%s.7/group_id", id);
+		enabled += !sysfs_write(pool->dsa, DSA_DRIVERS "/idxd/bind");
+	}
+	return enabled;
+}
+
+/* A device that idxd is leaving is not enabled any more: its WQs are about to be freed. */
+TEST_F(race, enable_and_unbind_pf)
+{
+	int n;
+
+	for (n = 0; n < 5; n++) {
+		EXPECT_TRUE(in_processes(3, enable_or_unbind, &self->pool));
+		ASSERT_EQ(0, sysfs_write(self->pool.parent, PCI_DRIVER "/bind"));
+		ASSERT_EQ(0, dsa_pool_get(&self->pool, NR_WQS));
+	}
+}
+
 TEST_HARNESS_MAIN
