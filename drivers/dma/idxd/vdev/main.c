@@ -492,8 +492,8 @@ static struct mdev_pasid_driver vdev_mdev_driver = {
 /* PFs */
 
 /*
- * Removes the vdevs, too, and waits for their users if there are any.  Without, it may be
- * called with pf_mutex held.
+ * Removes the vdevs, too, and waits until nobody has them open, bound or not.  Without
+ * vdevs it may be called with pf_mutex held.
  */
 static void pf_unregister(struct vdev_pf *pf)
 {
@@ -501,10 +501,9 @@ static void pf_unregister(struct vdev_pf *pf)
 	pf->registered = false;
 }
 
+/* With pf_mutex held if it is in pf_list */
 static void pf_free(struct vdev_pf *pf)
 {
-	lockdep_assert_held(&pf_mutex);
-
 	list_del(&pf->node);
 	cancel_work_sync(&pf->halt_work);
 	mutex_destroy(&pf->lock);
@@ -821,18 +820,23 @@ module_init(vdev_init);
 static void __exit vdev_exit(void)
 {
 	struct vdev_pf *pf, *next;
+	LIST_HEAD(pfs);
 
 	idxd_driver_unregister(&vdev_idxd_driver);
 	idxd_unregister_notifier(&vdev_idxd_notifier);
 
-	/* The vdevs that are left are dead, and not open: that would hold the module. */
+	/*
+	 * The vdevs that are left are dead, and not bound: that would hold the module.  One
+	 * that is open nevertheless is waited for.
+	 */
 	mutex_lock(&pf_mutex);
-	list_for_each_entry_safe(pf, next, &pf_list, node) {
+	list_splice_init(&pf_list, &pfs);
+	mutex_unlock(&pf_mutex);
+	list_for_each_entry_safe(pf, next, &pfs, node) {
 		if (pf->registered)
 			pf_unregister(pf);
 		pf_free(pf);
 	}
-	mutex_unlock(&pf_mutex);
 	cancel_work_sync(&reap_work);
 	mdev_pasid_unregister_driver(&vdev_mdev_driver);
 }

@@ -419,6 +419,41 @@ TEST_F(race, unload_in_use)
 	EXPECT_EQ(0, test_vdev_down(&v));
 }
 
+/*
+ * Who has opened a vdev but not bound it does not hold the modules. Their removal waits for
+ * that user instead, who can do nothing any more, and all is gone when he closes.
+ */
+TEST_F(race, unload_open)
+{
+	char state[16] = "";
+	struct test_vdev v;
+	int n, status;
+	pid_t pid;
+
+	ASSERT_EQ(0, test_vdev_up(&v, &self->pool, OPENED, 0));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		close(v.fd);
+		_exit(!!system("rmmod idxd_vdev"));
+	}
+	for (n = 0; n < 1000 && strcmp(state, "going"); n++) {
+		usleep(10000);
+		sysfs_read(state, sizeof(state), "/sys/module/idxd_vdev/initstate");
+	}
+	EXPECT_STREQ("going", state);
+	EXPECT_EQ(-ENODEV, vdev_bind(v.fd, v.iommufd, &v.devid));
+	usleep(500000);
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	close(v.fd);
+	close(v.iommufd);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_FALSE(path_exists(MDEV_DEVICES "/%s", v.uuid));
+	EXPECT_FALSE(path_exists("/sys/module/idxd_vdev"));
+	EXPECT_EQ(0, system("modprobe idxd_vdev"));
+}
+
 #define PCI_DRIVER "/sys/bus/pci/drivers/idxd"
 
 /* Somebody who configures the device and enables it as soon as it is disabled */
