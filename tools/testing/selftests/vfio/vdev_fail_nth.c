@@ -710,50 +710,49 @@ TEST_F(fail_nth, fault_sink)
 
 /* --- nothing left at all ---------------------------------------------------- */
 
-/* From now on, and after @bytes more, this task gets no memory */
-static int memory_ends(struct target *t, int bytes)
+/* A replace by a task that gets @bytes of memory and then no more. To open a file takes some. */
+static int run_replace_undone(struct target *t, int make_it_fail, int bytes)
 {
 	char text[16];
+	int ret;
 
 	snprintf(text, sizeof(text), "%d", bytes);
-	return sysfs_write(text, "/sys/kernel/debug/failslab/space") ?:
-	       sysfs_write("1", "/proc/self/make-it-fail");
-}
-
-static int run_replace_undone(struct target *t, int bytes)
-{
-	int ret = memory_ends(t, bytes) ?: attach(t, 1);
-
-	while (sysfs_write("0", "/proc/self/make-it-fail"))
-		;
-	return ret;
+	ret = sysfs_write(text, "/sys/kernel/debug/failslab/space");
+	if (ret)
+		return ret;
+	if (pwrite(make_it_fail, "1", 1, 0) != 1)
+		return -errno;
+	ret = attach(t, 1);
+	return pwrite(make_it_fail, "0", 1, 0) == 1 ? ret : -errno;
 }
 
 /*
  * A replace that fails and cannot be undone, since that takes memory as well. Such a vdev
  * does no DMA, and neither do its portals lead anywhere, until it is attached again.
  */
-TEST_F(fail_nth, replace_undone)
+TEST_F_TIMEOUT(fail_nth, replace_undone, 300)
 {
 	static const char * const settings[][2] = {
 		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" },
 		{ "probability", "100" },
 	};
 	struct target *t = &self->t;
+	int make_it_fail = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
 	int i, bytes, ret = -1, undone = 0;
 	struct last_error last;
 
+	ASSERT_LE(0, make_it_fail);
 	signal(SIGBUS, on_bus_error);
 	ASSERT_UP(STARTED);
 	ASSERT_EQ(0, run_mmap(t));
 	for (i = 0; i < (int)(sizeof(settings) / sizeof(*settings)); i++)
 		ASSERT_EQ(0, sysfs_write(settings[i][1], "/sys/kernel/debug/failslab/%s",
 					 settings[i][0]));
-	for (bytes = 1; ret; bytes += 32) {
+	for (bytes = 1; ret; bytes += 64) {
 		ASSERT_GT(1 << 20, bytes);
 		EXPECT_EQ(0, last_error_watch(&last, MDEV_DEVICES "/%s/pasid/last_error",
 					      t->u.uuid));
-		ret = run_replace_undone(t, bytes);
+		ret = run_replace_undone(t, make_it_fail, bytes);
 		if (ret == -ENOTRECOVERABLE) {
 			undone++;
 			EXPECT_REFUSED(&last,
@@ -773,6 +772,7 @@ TEST_F(fail_nth, replace_undone)
 	EXPECT_EQ(0, sysfs_write("0", "/sys/kernel/debug/failslab/probability"));
 	EXPECT_EQ(0, sysfs_write("N", "/sys/kernel/debug/failslab/task-filter"));
 	EXPECT_EQ(0, sysfs_write("0", "/sys/kernel/debug/failslab/space"));
+	close(make_it_fail);
 	EXPECT_LT(0, undone);
 	TH_LOG("%d bytes at most, %d times neither page table", bytes, undone);
 	undo_mmap(t);
