@@ -251,6 +251,15 @@ TEST_F(fault, bad_reports)
 	EXPECT_UNAWARE(&self->pair);
 }
 
+/* One that does not even know where its event log is has to go. */
+TEST_F(fault, event_log_without_end)
+{
+	ASSERT_EQ(0, fault_set("event-log-tail", "60000"));
+	EXPECT_HALTED(&self->pair, 0);
+	EXPECT_HALTED(&self->pair, 1);
+	EXPECT_LENDS_NOTHING(&self->pair.pool);
+}
+
 /* Run on CPU 0 only, and before everything else there if @first. */
 static int on_cpu0(bool first)
 {

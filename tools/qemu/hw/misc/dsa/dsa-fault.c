@@ -72,6 +72,17 @@ static void dsa_set_report(Object *obj, Visitor *v, const char *name,
     }
 }
 
+static void dsa_set_evl_tail(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    uint16_t tail;
+
+    if (visit_type_uint16(v, name, &tail, errp)) {
+        trace_dsa_fault(name, tail);
+        dsa_evl_set_tail(DSA(obj), tail);
+    }
+}
+
 static void dsa_get_hang_commands(Object *obj, Visitor *v, const char *name,
                                   void *opaque, Error **errp)
 {
@@ -164,6 +175,10 @@ void dsa_fault_init(Object *obj)
                         s);
     object_property_set_description(obj, "event-log", "the same in the event "
                                     "log");
+    object_property_add(obj, "event-log-tail", "uint16", NULL,
+                        dsa_set_evl_tail, NULL, NULL);
+    object_property_set_description(obj, "event-log-tail",
+                                    "where the event log ends, true or not");
     object_property_add(obj, "hang-commands", "uint32", dsa_get_hang_commands,
                         dsa_set_hang_commands, NULL, NULL);
     object_property_set_description(obj, "hang-commands", "bitmap of the "

@@ -37,6 +37,17 @@ int dsa_wq_group(DSAState *s, unsigned wq)
 
 /* Error reports */
 
+void dsa_evl_set_tail(DSAState *s, uint16_t tail)
+{
+    s->evl_tail = tail;
+    if (!s->evl_pending) {
+        s->evl_pending = true;
+        if (FIELD_EX32(s->genctrl, GENCTRL, EVL_INT_EN)) {
+            dsa_raise(s, R_INTCAUSE_EVL_MASK);
+        }
+    }
+}
+
 static void dsa_evl_append(DSAState *s, const uint64_t *report,
                            const DSAJob *job)
 {
@@ -80,13 +91,7 @@ static void dsa_evl_append(DSAState *s, const uint64_t *report,
                                    sizeof(word)) != MEMTX_OK) {
         return;
     }
-    s->evl_tail = (s->evl_tail + 1) % size;
-    if (!s->evl_pending) {
-        s->evl_pending = true;
-        if (FIELD_EX32(s->genctrl, GENCTRL, EVL_INT_EN)) {
-            dsa_raise(s, R_INTCAUSE_EVL_MASK);
-        }
-    }
+    dsa_evl_set_tail(s, (s->evl_tail + 1) % size);
 }
 
 /* @report has the layout of SWERR; @job can be NULL */

@@ -170,6 +170,7 @@ int dsa_wq_group(DSAState *s, unsigned wq);
 bool dsa_wq_dedicated(const DSAWq *wq);
 bool dsa_jobs_pending(DSAState *s, DSAMatch match, uint64_t before);
 void dsa_jobs_abort(DSAState *s, DSAMatch match);
+void dsa_evl_set_tail(DSAState *s, uint16_t tail);
 void dsa_append_report(DSAState *s, bool evl, const uint64_t *report,
                        const DSAJob *job);
 void dsa_report_error(DSAState *s, DSAWq *wq, const DSAJob *job, uint8_t error,
