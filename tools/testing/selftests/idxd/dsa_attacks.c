@@ -56,14 +56,6 @@ static bool unharmed(const struct test_vdev *w)
 	return is_all(w->mem.va, MEM_SIZE, 0x3c);
 }
 
-static unsigned int pasid_of(const struct test_vdev *v)
-{
-	char text[32] = "";
-
-	vdev_attr(v->uuid, "pasid", text, sizeof(text));
-	return atoi(text);
-}
-
 /* Work that is under way for a tenth of a second, if the device can be slowed down. */
 static void slow_down(void)
 {
@@ -95,7 +87,8 @@ TEST_F(attack, pasid_in_descriptor)
 	unsigned int pasid, i;
 
 	ASSERT_EQ(0, victim_up(&w, &self->pool));
-	for (pasid = 0; pasid < pasid_of(&w) + 4; pasid++) {
+	ASSERT_LT(0, vdev_pasid(w.uuid));
+	for (pasid = 0; pasid < vdev_pasid(w.uuid) + 4; pasid++) {
 		desc = dsa_desc_move(self->mem, 0, SRC, DST, 64);
 		desc.pasid = pasid;
 		desc.priv = pasid & 1;
@@ -443,20 +436,21 @@ TEST_F(attack, unmap_in_flight)
  */
 TEST_F(attack, pasid_reuse)
 {
-	unsigned int pasid;
 	struct test_vdev w;
+	long long pasid;
 	int round, reused = 0;
 
 	slow_down();
 	/* The PASIDs of this one and the next are taken; those below them, too */
 	for (round = 0; round < 5; round++) {
 		ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));
-		pasid = pasid_of(&w);
+		pasid = vdev_pasid(w.uuid);
+		ASSERT_LT(0, pasid);
 		ASSERT_EQ(0, submit_many(&w.dsa, &w.mem));
 		EXPECT_EQ(0, test_vdev_down(&w));
 
 		ASSERT_EQ(0, victim_up(&w, &self->pool));
-		reused += pasid_of(&w) == pasid;
+		reused += vdev_pasid(w.uuid) == pasid;
 		usleep(200000);
 		EXPECT_TRUE(unharmed(&w));
 		EXPECT_EQ(0, test_vdev_down(&w));

@@ -536,10 +536,11 @@ TEST_F(fault, flr_under_us)
  */
 TEST_F(fault, runaway)
 {
-	char old[32], new[32];
 	struct test_vdev v;
+	long long pasid;
 
-	ASSERT_GT(vdev_attr(self->pair.v[0].uuid, "pasid", old, sizeof(old)), 0);
+	pasid = vdev_pasid(self->pair.v[0].uuid);
+	ASSERT_LT(0, pasid);
 	ASSERT_EQ(0, sysfs_write("500", CMD_TIMEOUT));
 	ASSERT_EQ(0, fault_set("hang-commands", ALL_COMMANDS));
 	ASSERT_EQ(0, fault_set("pending", "true"));
@@ -551,8 +552,8 @@ TEST_F(fault, runaway)
 	ASSERT_EQ(0, rebind(&self->pair.pool));
 	ASSERT_EQ(0, dsa_pool_get(&self->pair.pool, NR));
 	ASSERT_EQ(0, test_vdev_up(&v, &self->pair.pool, CREATED, 0));
-	ASSERT_GT(vdev_attr(v.uuid, "pasid", new, sizeof(new)), 0);
-	EXPECT_STRNE(old, new);
+	EXPECT_LT(0, vdev_pasid(v.uuid));
+	EXPECT_NE(pasid, vdev_pasid(v.uuid));
 	EXPECT_EQ(0, test_vdev_down(&v));
 }
 

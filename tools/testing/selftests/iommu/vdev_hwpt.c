@@ -61,7 +61,7 @@ static unsigned long long page_table(const char *pf, const char *uuid)
 	char text[256], *at;
 
 	if (sysfs_read(text, sizeof(text), IOMMU_DEBUGFS "/%s/%llx/domain_translation_struct", pf,
-		       sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", uuid)) <= 0)
+		       vdev_pasid(uuid)) <= 0)
 		return 0;
 	at = strchr(text, '@');
 	return at ? strtoull(at + 1, NULL, 16) : 0;

@@ -180,6 +180,13 @@ int vdev_attr(const char *uuid, const char *name, char *buf, size_t size)
 	return sysfs_read(buf, size, MDEV_DEVICES "/%s/pasid/%s", uuid, name);
 }
 
+long long vdev_pasid(const char *uuid)
+{
+	long long pasid = sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", uuid);
+
+	return pasid ?: -EINVAL;
+}
+
 bool is_sentence(const char *text, const char *start)
 {
 	int words = 1;

@@ -52,6 +52,8 @@ long long vdev_available(const char *parent, const char *type);
 int vdev_cdev(const char *uuid, char path[VDEV_PATH_MAX]);
 /* One of pasid/{pasid,parent,state,last_error}. */
 int vdev_attr(const char *uuid, const char *name, char *buf, size_t size);
+/* Its PASID, or a negative error; never 0, which is the physical device */
+long long vdev_pasid(const char *uuid);
 /* What a last_error file says: the sentence, when it was left, and how many were before. */
 struct refusal {
 	time_t time;

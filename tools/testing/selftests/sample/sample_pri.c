@@ -105,11 +105,6 @@ FIXTURE_TEARDOWN(pri)
 	close(self->iommufd);
 }
 
-static long long pasid_of(struct sample *s)
-{
-	return sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", s->uuid);
-}
-
 /* The next page request of a queue; true if there was one within @ms */
 static bool next_request(int fd, struct iommu_hwpt_pgfault *req, int ms)
 {
@@ -134,6 +129,15 @@ static int start_copy(struct sample *s, uint64_t src, uint64_t dst, uint64_t len
 	return ret;
 }
 
+/* A copy that waits for a page. Its request is in the queue, or in @req if @delivered. */
+static bool copy_waits(struct sample *s, int fd, bool delivered, struct iommu_hwpt_pgfault *req)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	return !start_copy(s, HOLE, SAMPLE_IOVA, PAGE) && poll(&pfd, 1, 10000) == 1 &&
+	       (!delivered || next_request(fd, req, 0));
+}
+
 static int end_copy(struct sample *s)
 {
 	if (eventfd_wait(s->event, 30000) != 1)
@@ -156,7 +160,7 @@ TEST_F(pri, mapped)
 	for (i = 0; i < 3; i++) {
 		ASSERT_TRUE(next_request(self->fd[0], &req, 10000));
 		EXPECT_EQ(self->vdev[0].devid, req.dev_id);
-		EXPECT_EQ(pasid_of(s), req.pasid);
+		EXPECT_EQ(vdev_pasid(s->uuid), req.pasid);
 		EXPECT_EQ(HOLE + i * PAGE, req.addr);
 		EXPECT_EQ(IOMMU_PGFAULT_PERM_WRITE, req.perm);
 		EXPECT_EQ(IOMMU_PGFAULT_FLAGS_PASID_VALID | IOMMU_PGFAULT_FLAGS_LAST_PAGE,
@@ -217,7 +221,7 @@ TEST_F(pri, two_at_once)
 	for (i = 0; i < 2; i++) {
 		ASSERT_TRUE(next_request(self->fd[i], &req[i], 10000));
 		EXPECT_EQ(self->vdev[i].devid, req[i].dev_id);
-		EXPECT_EQ(pasid_of(&self->vdev[i]), req[i].pasid);
+		EXPECT_EQ(vdev_pasid(self->vdev[i].uuid), req[i].pasid);
 		EXPECT_EQ(HOLE + i * PAGE, req[i].addr);
 	}
 	EXPECT_NE(req[0].dev_id, req[1].dev_id);
@@ -234,16 +238,12 @@ TEST_F(pri, two_at_once)
 TEST_F(pri, detach_meanwhile)
 {
 	struct sample *s = &self->vdev[0];
-	struct pollfd pfd = { .fd = self->fd[0], .events = POLLIN };
 	struct iommu_hwpt_pgfault req = { };
 	uint32_t pt;
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, start_copy(s, HOLE, SAMPLE_IOVA, PAGE));
-		ASSERT_EQ(1, poll(&pfd, 1, 10000));
-		if (variant->delivered)
-			ASSERT_TRUE(next_request(self->fd[0], &req, 10000));
+		ASSERT_TRUE(copy_waits(s, self->fd[0], variant->delivered, &req));
 		ASSERT_EQ(0, vdev_detach(s->fd));
 		EXPECT_FALSE(next_request(self->fd[0], &req, 0));
 		EXPECT_EQ(-EINVAL, respond(self->fd[0], req.cookie, IOMMUFD_PAGE_RESP_SUCCESS));
@@ -257,14 +257,10 @@ TEST_F(pri, detach_meanwhile)
 TEST_F(pri, replace_meanwhile)
 {
 	struct sample *s = &self->vdev[0];
-	struct pollfd pfd = { .fd = self->fd[0], .events = POLLIN };
 	struct iommu_hwpt_pgfault req;
 	uint32_t pt = self->ioas;
 
-	ASSERT_EQ(0, start_copy(s, HOLE, SAMPLE_IOVA, PAGE));
-	ASSERT_EQ(1, poll(&pfd, 1, 10000));
-	if (variant->delivered)
-		ASSERT_TRUE(next_request(self->fd[0], &req, 10000));
+	ASSERT_TRUE(copy_waits(s, self->fd[0], variant->delivered, &req));
 	ASSERT_EQ(0, vdev_attach(s->fd, &pt));
 	EXPECT_EQ(SIOV_READ_FAULT, end_copy(s));
 	/* There is no queue any more, so this is a fault at once */
@@ -278,13 +274,9 @@ TEST_F(pri, replace_meanwhile)
 TEST_F(pri, close_meanwhile)
 {
 	struct sample *s = &self->vdev[0];
-	struct pollfd pfd = { .fd = self->fd[0], .events = POLLIN };
 	struct iommu_hwpt_pgfault req;
 
-	ASSERT_EQ(0, start_copy(s, HOLE, SAMPLE_IOVA, PAGE));
-	ASSERT_EQ(1, poll(&pfd, 1, 10000));
-	if (variant->delivered)
-		ASSERT_TRUE(next_request(self->fd[0], &req, 10000));
+	ASSERT_TRUE(copy_waits(s, self->fd[0], variant->delivered, &req));
 	sample_close(s);
 	EXPECT_FALSE(next_request(self->fd[0], &req, 0));
 	/* Nobody uses the page table any more, nor the queue but for its file */

@@ -54,11 +54,6 @@ FIXTURE_TEARDOWN(sample)
 	}
 }
 
-static long long pasid_of(struct sample *s)
-{
-	return sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", s->uuid);
-}
-
 static void fill(uint8_t *mem, size_t len, unsigned int seed)
 {
 	size_t i;
@@ -87,8 +82,8 @@ TEST_F(sample, life_cycle)
 
 	ASSERT_LT(0, vdev_attr(s->uuid, "parent", parent, sizeof(parent)));
 	EXPECT_STREQ(SAMPLE_PARENT, parent);
-	EXPECT_LT(0, pasid_of(s));
-	EXPECT_NE(pasid_of(s), pasid_of(&self->vdev[1]));
+	EXPECT_LT(0, vdev_pasid(s->uuid));
+	EXPECT_NE(vdev_pasid(s->uuid), vdev_pasid(self->vdev[1].uuid));
 	EXPECT_TRUE(vdev_state_is(s->uuid, "attached"));
 	EXPECT_EQ(0, vdev_detach(s->fd));
 	EXPECT_TRUE(vdev_state_is(s->uuid, "bound"));
@@ -280,7 +275,7 @@ TEST_F(sample, faults)
 		f = vdev_fault(&faults, i);
 		ASSERT_NE(NULL, f);
 		EXPECT_EQ(hole + i * PAGE + 8, f->addr);
-		EXPECT_EQ(pasid_of(s), f->pasid);
+		EXPECT_EQ(vdev_pasid(s->uuid), f->pasid);
 		EXPECT_EQ(write ? MDEV_PASID_FAULT_WRITE : 0, f->flags);
 	}
 	EXPECT_EQ(0, vdev_fault_count(other->fd));
@@ -288,11 +283,11 @@ TEST_F(sample, faults)
 	EXPECT_EQ(0, sysfs_read_num(MDEV_DEVICES "/%s/pasid/faults", other->uuid));
 
 	/* A PF that uses a PASID on its own is a fault of that PASID, if it is attached */
-	EXPECT_EQ(-EFAULT, sample_rogue_read(pasid_of(other), hole));
+	EXPECT_EQ(-EFAULT, sample_rogue_read(vdev_pasid(other->uuid), hole));
 	EXPECT_EQ(1, vdev_fault_count(other->fd));
 	EXPECT_EQ(100, vdev_fault_count(s->fd));
 	EXPECT_EQ(0, vdev_detach(other->fd));
-	EXPECT_EQ(-EFAULT, sample_rogue_read(pasid_of(other), hole));
+	EXPECT_EQ(-EFAULT, sample_rogue_read(vdev_pasid(other->uuid), hole));
 	EXPECT_EQ(1, vdev_fault_count(other->fd));
 }
 
@@ -315,7 +310,7 @@ TEST_F(sample, wrong_pasid)
 {
 	struct sample *s = &self->vdev[0];
 	char faults[4096], expected[64];
-	long long pasid = pasid_of(s);
+	long long pasid = vdev_pasid(s->uuid);
 	long long count;
 
 	EXPECT_EQ(0, sample_rogue_read(pasid, SAMPLE_IOVA));
@@ -341,7 +336,7 @@ TEST_F(sample, hidden_registers)
 	struct sample *s = &self->vdev[0];
 
 	EXPECT_EQ(0, sample_read(s, SAMPLE_HW_PASID));
-	EXPECT_EQ(0, sample_write(s, SAMPLE_HW_PASID, pasid_of(&self->vdev[1])));
+	EXPECT_EQ(0, sample_write(s, SAMPLE_HW_PASID, vdev_pasid(self->vdev[1].uuid)));
 	EXPECT_EQ(0, sample_write(s, SAMPLE_HW_CTRL, 2));
 	memset(self->mem[0], 0x11, PAGE);
 	memset(self->mem[1], 0x22, 2 * PAGE);

@@ -56,7 +56,7 @@ TEST_F(endpoints, life)
 	long long pasid;
 
 	ASSERT_EQ(0, access(ENDPOINTS, R_OK));
-	pasid = sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", v->uuid);
+	pasid = vdev_pasid(v->uuid);
 	ASSERT_LT(0, pasid);
 	ASSERT_LT(0, sysfs_read(comm, sizeof(comm), "/proc/self/comm"));
 	snprintf(holder, sizeof(holder), " holder %d %s", getpid(), comm);

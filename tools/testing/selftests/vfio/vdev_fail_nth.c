@@ -353,13 +353,13 @@ TEST_F(fail_nth, create)
 	long long pasid;
 
 	ASSERT_UP(CREATED);
-	pasid = sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", t->u.uuid);
+	pasid = vdev_pasid(t->u.uuid);
 	ASSERT_LT(0, pasid);
 	ASSERT_EQ(0, down_created(t));
 	run_step(_metadata, t, &step);
 	/* The lowest free PASID is taken, so a lost one would show */
 	ASSERT_UP(STARTED);
-	EXPECT_EQ(pasid, sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", t->u.uuid));
+	EXPECT_EQ(pasid, vdev_pasid(t->u.uuid));
 }
 
 static int run_remove(struct target *t)
@@ -757,9 +757,7 @@ TEST_F_TIMEOUT(fail_nth, replace_undone, 300)
 			undone++;
 			EXPECT_REFUSED(&last,
 				       "cannot attach: PASID %u got neither the page table of object %u nor its old one back; free some memory and attach it again, until then it does no DMA",
-				       (unsigned int)sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid",
-								    t->u.uuid),
-				       t->u.space[1].ioas);
+				       (unsigned int)vdev_pasid(t->u.uuid), t->u.space[1].ioas);
 			EXPECT_TRUE(vdev_state_is(t->u.uuid, "bound"));
 			EXPECT_EQ(-EFAULT, touch(t));
 			ASSERT_EQ(0, attach(t, undone % 2));

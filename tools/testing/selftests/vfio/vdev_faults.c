@@ -67,11 +67,6 @@ static int copy(struct test_vdev *v, uint32_t seed)
 	return ret != DSA_COMP_SUCCESS || dsa_check(v->mem.va + DST, 4096, seed) < 0 ? ret : -EIO;
 }
 
-static long long pasid_of(struct test_vdev *v)
-{
-	return sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", v->uuid);
-}
-
 static long long total_of(struct test_vdev *v)
 {
 	return sysfs_read_num(MDEV_DEVICES "/%s/pasid/faults", v->uuid);
@@ -133,7 +128,7 @@ TEST_F(faults, told)
 		f = vdev_fault(&faults, i);
 		ASSERT_NE(NULL, f);
 		EXPECT_EQ(addr, f->addr & ~0xfffull);
-		EXPECT_EQ(pasid_of(v), f->pasid);
+		EXPECT_EQ(vdev_pasid(v->uuid), f->pasid);
 		EXPECT_EQ(write ? MDEV_PASID_FAULT_WRITE : 0, f->flags);
 	}
 	/* The older ones are there, too, as many as there are slots */

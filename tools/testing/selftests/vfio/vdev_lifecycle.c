@@ -210,20 +210,20 @@ TEST_F(lifecycle, state_follows_the_user)
 /* The driver allocates the PASID at create and keeps it for the vdev's life. */
 TEST_F(lifecycle, pasid_is_stable)
 {
-	char before[32], after[32];
+	long long pasid;
 	uint32_t devid;
 	int i;
 
 	ASSERT_EQ(0, vdev_create(self->pool.parent, DSA_TYPE, self->uuid[0]));
-	ASSERT_GT(vdev_attr(self->uuid[0], "pasid", before, sizeof(before)), 0);
+	pasid = vdev_pasid(self->uuid[0]);
+	ASSERT_LT(0, pasid);
 	for (i = 0; i < 3; i++) {
 		int fd = vdev_open(self->uuid[0]), iommufd = iommufd_open();
 
 		ASSERT_GE(fd, 0);
 		ASSERT_GE(iommufd, 0);
 		ASSERT_EQ(0, vdev_bind(fd, iommufd, &devid));
-		ASSERT_GT(vdev_attr(self->uuid[0], "pasid", after, sizeof(after)), 0);
-		EXPECT_STREQ(before, after);
+		EXPECT_EQ(pasid, vdev_pasid(self->uuid[0]));
 		close(fd);
 		close(iommufd);
 	}

@@ -471,7 +471,7 @@ TEST_F(driver, stop)
 
 	ASSERT_EQ(0, create(&self->v, &self->pool));
 	ASSERT_EQ(0, last_error_watch(&vdev, MDEV_DEVICES "/%s/pasid/last_error", self->v.uuid));
-	pasid = sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", self->v.uuid);
+	pasid = vdev_pasid(self->v.uuid);
 	self->v.fd = vdev_open(self->v.uuid);
 	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
 	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &pt));
@@ -492,7 +492,7 @@ TEST_F(driver, stop)
 	self->v.fd = -1;
 	ASSERT_EQ(0, vdev_remove(self->v.uuid));
 	ASSERT_EQ(0, create(&self->v, &self->pool));
-	EXPECT_NE(pasid, sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", self->v.uuid));
+	EXPECT_NE(pasid, vdev_pasid(self->v.uuid));
 }
 
 /* --- a vdev of a WQ -------------------------------------------------------- */
@@ -596,8 +596,7 @@ TEST_F(vdev, page_table)
 	EXPECT_EQ(-EFAULT, ret);
 	EXPECT_REFUSED(&self->last,
 		       "cannot attach: no page table can be made of object %u for PASID %lld (error %d); see that the memory mapped in it is still there, and at RLIMIT_MEMLOCK",
-		       self->v.ioas, sysfs_read_num(MDEV_DEVICES "/%s/pasid/pasid", self->v.uuid),
-		       ret);
+		       self->v.ioas, vdev_pasid(self->v.uuid), ret);
 	EXPECT_TRUE(vdev_state_is(self->v.uuid, "bound"));
 }
 
