@@ -481,6 +481,27 @@ TEST_F(sample, drain)
 	}
 }
 
+/* A detach stops the hardware first: whatever becomes of its work, that does not fault. */
+TEST_F(sample, detach_under_load)
+{
+	struct sample *s = &self->vdev[0];
+	uint32_t pt;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(0, sample_describe(s, SAMPLE_IOVA, SAMPLE_IOVA + (2 << 20),
+					     SIOV_MAX_LEN));
+		sample_ring(s);
+		/* It may have begun, or not */
+		usleep(100 * i);
+		ASSERT_EQ(0, vdev_detach(s->fd));
+		EXPECT_EQ(0, vdev_fault_count(s->fd));
+		EXPECT_GE(SIOV_DONE, sample_read(s, SIOV_STATUS));
+		pt = self->ioas[0];
+		ASSERT_EQ(0, vdev_attach(s->fd, &pt));
+	}
+}
+
 /* The next user finds nothing of the last one, not even in the doorbell page. */
 TEST_F(sample, next_user)
 {

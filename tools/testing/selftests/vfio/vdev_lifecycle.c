@@ -318,16 +318,26 @@ TEST_F(lifecycle, remove_bound)
 {
 	struct test_vdev t;
 	int32_t efd = eventfd(0, EFD_CLOEXEC);
+	long long pasid;
 	pid_t pid;
 
 	ASSERT_GE(efd, 0);
 	ASSERT_EQ(0, test_vdev_up(&t, &self->pool, STARTED, 1 << 16));
+	pasid = vdev_pasid(t.uuid);
+	ASSERT_LT(0, pasid);
 	ASSERT_EQ(0, vdev_irq_eventfds(t.fd, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, &efd));
 	pid = in_child(vdev_remove, t.uuid);
 	EXPECT_GE(eventfd_wait(efd, 5000), 1);
 	EXPECT_EQ(-1, reap(pid, 500));
 
-	/* Until then the user can still work, and clean up. */
+	/* Until then its PASID is nobody else's: the lowest that is free is taken */
+	ASSERT_EQ(0, vdev_create(self->pool.parent, DSA_TYPE, self->uuid[0]));
+	EXPECT_LT(0, vdev_pasid(self->uuid[0]));
+	EXPECT_NE(pasid, vdev_pasid(self->uuid[0]));
+	EXPECT_EQ(0, vdev_remove(self->uuid[0]));
+
+	/* And the user can still work, and clean up. */
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&t.dsa, &t.mem, 1));
 	EXPECT_EQ(0, vdev_detach(t.fd));
 	close(t.fd);
 	EXPECT_EQ(0, reap(pid, 12000));
