@@ -502,14 +502,18 @@ TEST_F(fault, gone)
 	EXPECT_EQ(0, sysfs_write("1", "/sys/bus/pci/rescan"));
 }
 
-/* Its users notice by their own doing. */
+/* Its users notice by their own doing, and wait for no command that is not sent. */
 TEST_F(fault, gone_and_closed)
 {
 	uint32_t pt = self->pair.v[0].ioas;
+	time_t since;
 
+	ASSERT_EQ(0, sysfs_write(FAR_OFF, CMD_TIMEOUT));
 	ASSERT_EQ(0, fault_set("gone", "true"));
 	EXPECT_TRUE(moves_nothing(&self->pair.v[1].dsa, &self->pair.v[1].mem));
+	since = time(NULL);
 	EXPECT_EQ(0, vdev_attach(self->pair.v[0].fd, &pt));
+	EXPECT_GT(FAR_OFF_S / 2, time(NULL) - since);
 	EXPECT_HALTED(&self->pair, 0);
 	EXPECT_EQ(0, test_vdev_down(&self->pair.v[0]));
 	EXPECT_EQ(0, test_vdev_down(&self->pair.v[1]));
