@@ -170,6 +170,9 @@ TEST_F(access, memory_space_off)
 	EXPECT_EQ(-EIO, vdev_write(v->fd, &v->dsa.regs, DSA_GENCTRL, &value, 4));
 	EXPECT_EQ(-EIO, dsa_submit(&v->dsa, &desc));
 	EXPECT_EQ(-ETIMEDOUT, dsa_wait(dsa_cr(&v->mem, 0), 100));
+	/* Nor does a portal that is mapped */
+	ASSERT_EQ(0, dsa_map(&v->dsa, PORTAL_LIMITED));
+	EXPECT_TRUE(submit_faults(&v->dsa, &desc));
 	/* Config space does, and brings it back. */
 	ASSERT_EQ(0, dsa_start(&v->dsa));
 	EXPECT_ALIVE(v);

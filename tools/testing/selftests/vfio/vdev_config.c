@@ -260,6 +260,12 @@ TEST_F(config, msix_table)
 
 		EXPECT_EQ(PCI_MSIX_ENTRY_CTRL_MASKBIT,
 			  dsa_read32(&v->dsa, ent + PCI_MSIX_ENTRY_VECTOR_CTRL));
+		/* What is reserved stays 0 */
+		EXPECT_EQ(0, dsa_write32(&v->dsa, ent, ~0u));
+		EXPECT_EQ(~3u, dsa_read32(&v->dsa, ent));
+		EXPECT_EQ(0, dsa_write32(&v->dsa, ent + PCI_MSIX_ENTRY_VECTOR_CTRL, ~0u));
+		EXPECT_EQ(PCI_MSIX_ENTRY_CTRL_MASKBIT,
+			  dsa_read32(&v->dsa, ent + PCI_MSIX_ENTRY_VECTOR_CTRL));
 		EXPECT_EQ(0, dsa_write32(&v->dsa, ent, 0xfee00000 + (i << 12)));
 		EXPECT_EQ(0, dsa_write32(&v->dsa, ent + PCI_MSIX_ENTRY_DATA, 0x4020 + i));
 		EXPECT_EQ(0, dsa_write32(&v->dsa, ent + PCI_MSIX_ENTRY_VECTOR_CTRL, 0));
