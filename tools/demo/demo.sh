@@ -130,8 +130,11 @@ came "${wqs[0]} is the host's again: DMA channel $channel"
 run modprobe dmatest timeout=10000 iterations=100 threads_per_chan=1
 put "$channel" /sys/module/dmatest/parameters/channel "see the kernel log"
 put 1 /sys/module/dmatest/parameters/run "see the kernel log"
-cat /sys/module/dmatest/parameters/wait >/dev/null
-result=$(dmesg | grep "dmatest: $channel.*summary" | tail -n 1 || true)
+# Its parameter "wait" does not wait for a thread that has not run yet
+for ((tries = 0; tries < 600; tries++)); do
+	result=$(dmesg | grep "dmatest: $channel.*summary") && break
+	sleep 0.1
+done
 came "${result#*] }"
 [[ $result == *"100 tests, 0 failures"* ]] || die "dmatest failed" "see the kernel log"
 modprobe -r dmatest

@@ -59,17 +59,19 @@ channels() { (cd /sys/class/dma && printf '%s\n' dma*chan* | sort); }
 
 # dmatest CHANNEL ITERATIONS: runs it and prints its summary; fails on a failure.
 dmatest() {
-	local param=/sys/module/dmatest/parameters log
+	local param=/sys/module/dmatest/parameters log tries
 	echo "dsa_host: dmatest on $1" >/dev/kmsg
 	echo 2000 >$param/timeout
 	echo "$2" >$param/iterations
 	echo 1 >$param/threads_per_chan
 	echo "$1" >$param/channel || return
 	echo 1 >$param/run || return
-	# Reading "wait" returns when all threads have ended.
-	cat $param/wait >/dev/null
-	# Only what came after the note above.
-	log=$(dmesg | tac | sed "/dsa_host: dmatest on $1/q" | grep "dmatest: $1.*summary")
+	# Reading "wait" does not wait for a thread that has not run yet.
+	for ((tries = 0; tries < 600; tries++)); do
+		# Only what came after the note above.
+		log=$(dmesg | tac | sed "/dsa_host: dmatest on $1/q" | grep "dmatest: $1.*summary") && break
+		sleep 0.1
+	done
 	echo "$log" | note
 	echo 0 >$param/run
 	grep -q "summary $2 tests, 0 failures" <<<"$log"

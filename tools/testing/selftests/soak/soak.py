@@ -23,6 +23,7 @@ NR_DSA, NR_SAMPLE, NR_GUESTS = 4, 4, 2
 WARM_UP = 10
 # Of the host in one go: the seconds are over some time after their end
 COPIES = 100
+DMATEST_MAX_SECONDS = 600
 # Kernel memory that cannot be reclaimed may grow by so much: caches of the allocators, and
 # what KASAN holds back. A lost page per life is more than that in half an hour.
 TOLERANCE_KB = 24 << 10
@@ -46,9 +47,12 @@ def dmatest():
     for name, value in (("iterations", COPIES), ("timeout", 20000), ("channel", "dma0chan0"),
                         ("run", 1)):
         vm.write(f"{path}/{name}", str(value))
+    # Not by "wait", which does not wait for a thread that has not run yet
+    def summary():
+        return [line for line in log.new() if "summary" in line]
+    vm.wait_until(summary, DMATEST_MAX_SECONDS, "the summary of dmatest")
     vm.read(f"{path}/wait")
-    summary = [line for line in log.new() if "summary" in line]
-    vm.check(summary and f"summary {COPIES} tests, 0 failures" in summary[-1], f"host: {summary}")
+    vm.check(f"summary {COPIES} tests, 0 failures" in summary()[-1], f"host: {summary()}")
     return COPIES
 
 
