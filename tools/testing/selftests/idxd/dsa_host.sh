@@ -69,7 +69,8 @@ dmatest() {
 	# Reading "wait" does not wait for a thread that has not run yet.
 	for ((tries = 0; tries < 600; tries++)); do
 		# Only what came after the note above.
-		log=$(dmesg | tac | sed "/dsa_host: dmatest on $1/q" | grep "dmatest: $1.*summary") && break
+		log=$(dmesg | tac | sed "/dsa_host: dmatest on $1/q" | grep "dmatest: $1.*summary")
+		[[ ! $log ]] || break
 		sleep 0.1
 	done
 	echo "$log" | note
