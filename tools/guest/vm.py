@@ -265,9 +265,9 @@ class Guest:
         while self.fds:
             os.close(self.fds.pop())
 
-    def start(self):
+    def start(self, seconds=BOOT_SECONDS):
         self.begin()
-        self.wait_ready()
+        self.wait_ready(seconds)
         return self
 
     def begin(self):

@@ -61,8 +61,7 @@ def guest_life(guest, end):
     copies = boots = 0
     while time.monotonic() < end:
         if not guest.process:
-            guest.begin()
-            guest.wait_ready(GUEST_MAX_SECONDS)
+            guest.start(GUEST_MAX_SECONDS)
             guest.use_dsa()
             boots += 1
         result = guest.submit(f"-t {random.randrange(3, 10)} -s 65536")
