@@ -84,11 +84,13 @@ TEST_F(attack, pasid_in_descriptor)
 {
 	struct dsa_hw_desc *list = (void *)(self->mem->va + LIST), desc;
 	struct test_vdev w;
-	unsigned int pasid, i;
+	long long pasid, victim;
+	unsigned int i;
 
 	ASSERT_EQ(0, victim_up(&w, &self->pool));
-	ASSERT_LT(0, vdev_pasid(w.uuid));
-	for (pasid = 0; pasid < vdev_pasid(w.uuid) + 4; pasid++) {
+	victim = vdev_pasid(w.uuid);
+	ASSERT_LT(0, victim);
+	for (pasid = 0; pasid < victim + 4; pasid++) {
 		desc = dsa_desc_move(self->mem, 0, SRC, DST, 64);
 		desc.pasid = pasid;
 		desc.priv = pasid & 1;

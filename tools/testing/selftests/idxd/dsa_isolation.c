@@ -75,9 +75,10 @@ TEST_F(iso, same_iova)
 	/* Even when a descriptor claims the other's PASID. */
 	{
 		struct dsa_hw_desc desc = dsa_desc_move(self->mem, 0, SRC, DST, 9999);
+		long long pasid = vdev_pasid(w.uuid);
 
-		ASSERT_LT(0, vdev_pasid(w.uuid));
-		desc.pasid = vdev_pasid(w.uuid);
+		ASSERT_LT(0, pasid);
+		desc.pasid = pasid;
 		dsa_run(self->dsa, self->mem, &desc);
 		EXPECT_TRUE(is_all(w.mem.va, MEM_SIZE, 0x3c));
 	}
