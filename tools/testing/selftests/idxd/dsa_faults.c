@@ -13,7 +13,6 @@
 #include "vdev_harness.h"
 
 #define MEM_SIZE	(1 << 20)
-#define PCI_DRIVER	"/sys/bus/pci/drivers/idxd"
 #define PCI_DEVICES	"/sys/bus/pci/devices"
 #define CMD_TIMEOUT	"/sys/module/idxd/parameters/cmd_timeout_ms"
 #define NR		2
@@ -54,16 +53,6 @@ static int pair_up(struct pair *p)
 	return 0;
 }
 
-/* Bind the driver of the PF anew: that is what it takes to use the device again. */
-static int rebind(const struct dsa_pool *pool)
-{
-	int ret = 0;
-
-	if (path_exists(PCI_DRIVER "/%s", pool->parent))
-		ret = sysfs_write(pool->parent, PCI_DRIVER "/unbind");
-	return ret ?: sysfs_write(pool->parent, PCI_DRIVER "/bind");
-}
-
 static int vdev_works(const struct dsa_pool *pool)
 {
 	struct test_vdev v;
@@ -92,7 +81,7 @@ static int vdev_works(const struct dsa_pool *pool)
 		if ((p)->v[__i].uuid[0])						\
 			EXPECT_EQ(0, test_vdev_down(&(p)->v[__i]));			\
 	EXPECT_EQ(0, sysfs_write("30000", CMD_TIMEOUT));				\
-	EXPECT_EQ(0, rebind(&(p)->pool));						\
+	EXPECT_EQ(0, dsa_rebind(&(p)->pool));						\
 	ASSERT_EQ(0, dsa_pool_get(&(p)->pool, NR));					\
 	EXPECT_EQ(DSA_COMP_SUCCESS, vdev_works(&(p)->pool));				\
 } while (0)
@@ -553,7 +542,7 @@ TEST_F(fault, runaway)
 	EXPECT_EQ(0, test_vdev_down(&self->pair.v[0]));
 	EXPECT_EQ(0, test_vdev_down(&self->pair.v[1]));
 	ASSERT_EQ(0, fault_clear());
-	ASSERT_EQ(0, rebind(&self->pair.pool));
+	ASSERT_EQ(0, dsa_rebind(&self->pair.pool));
 	ASSERT_EQ(0, dsa_pool_get(&self->pair.pool, NR));
 	ASSERT_EQ(0, test_vdev_up(&v, &self->pair.pool, CREATED, 0));
 	EXPECT_LT(0, vdev_pasid(v.uuid));
@@ -606,7 +595,7 @@ static pid_t meanwhile(struct pair *p, enum way way)
 	close(p->v[1].fd);
 	if (way == REMOVE)
 		_exit(!!vdev_remove(p->v[0].uuid));
-	_exit(!!sysfs_write(p->pool.parent, PCI_DRIVER "/unbind"));
+	_exit(!!sysfs_write(p->pool.parent, DSA_PCI_DRIVER "/unbind"));
 }
 
 static void let_go(struct test_vdev *v)

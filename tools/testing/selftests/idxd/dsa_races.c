@@ -454,8 +454,6 @@ TEST_F(race, unload_open)
 	EXPECT_EQ(0, system("modprobe idxd_vdev"));
 }
 
-#define PCI_DRIVER "/sys/bus/pci/drivers/idxd"
-
 /* Somebody who configures the device and enables it as soon as it is disabled */
 static int enable_or_unbind(unsigned int i, void *arg)
 {
@@ -465,7 +463,7 @@ static int enable_or_unbind(unsigned int i, void *arg)
 
 	if (!i) {
 		usleep(20000);
-		return !!sysfs_write(pool->parent, PCI_DRIVER "/unbind");
+		return !!sysfs_write(pool->parent, DSA_PCI_DRIVER "/unbind");
 	}
 	while (path_exists(DSA_DEVICES "/%s", pool->dsa)) {
 		sysfs_write("0", DSA_DEVICES "/engine%s.%u/group_id", id, i);
@@ -484,7 +482,7 @@ TEST_F(race, enable_and_unbind_pf)
 
 	for (n = 0; n < 5; n++) {
 		EXPECT_TRUE(in_processes(3, enable_or_unbind, &self->pool));
-		ASSERT_EQ(0, sysfs_write(self->pool.parent, PCI_DRIVER "/bind"));
+		ASSERT_EQ(0, dsa_rebind(&self->pool));
 		ASSERT_EQ(0, dsa_pool_get(&self->pool, NR_WQS));
 	}
 }

@@ -135,6 +135,15 @@ int dsa_wq_disable(const struct dsa_pool *pool, unsigned int wq, const char *dri
 	return sysfs_write(name, DSA_DRIVERS "/%s/unbind", driver);
 }
 
+int dsa_rebind(const struct dsa_pool *pool)
+{
+	int ret = 0;
+
+	if (path_exists(DSA_PCI_DRIVER "/%s", pool->parent))
+		ret = sysfs_write(pool->parent, DSA_PCI_DRIVER "/unbind");
+	return ret ?: sysfs_write(pool->parent, DSA_PCI_DRIVER "/bind");
+}
+
 void dsa_snapshot(struct dsa_snapshot *snap)
 {
 	DIR *dir = opendir(DSA_DEVICES);

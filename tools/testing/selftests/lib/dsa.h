@@ -13,6 +13,7 @@
 
 #define DSA_DRIVERS		"/sys/bus/dsa/drivers"
 #define DSA_DEVICES		"/sys/bus/dsa/devices"
+#define DSA_PCI_DRIVER		"/sys/bus/pci/drivers/idxd"
 #define DSA_WQ_DRIVER		"vdev"
 #define DSA_TYPE		"idxd-1dwq"
 #define DSA_WQ_SIZE		16
@@ -145,6 +146,8 @@ int dsa_wq_configure(const struct dsa_pool *pool, unsigned int wq, const char *t
 int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type,
 		  const char *driver);
 int dsa_wq_disable(const struct dsa_pool *pool, unsigned int wq, const char *driver);
+/* Bind the driver of the PF anew: that is what it takes to use a broken device again. */
+int dsa_rebind(const struct dsa_pool *pool);
 
 /* --- one device ---------------------------------------------------------- */
 
