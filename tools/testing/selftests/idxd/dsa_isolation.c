@@ -34,6 +34,7 @@ FIXTURE_SETUP(iso)
 
 FIXTURE_TEARDOWN(iso)
 {
+	EXPECT_EQ(0, thaw_load());
 	EXPECT_EQ(0, test_vdev_down(&self->v));
 }
 
@@ -168,39 +169,94 @@ TEST_F(iso, read_only_memory)
 	EXPECT_TRUE(is_all(self->mem->va + DST, 8192, 0x66));
 }
 
-/* A completion record that cannot be written: nobody is hurt, work goes on. */
+/* A completion record where another vdev has memory: it is not written, work goes on. */
 TEST_F(iso, unmapped_record)
 {
-	struct dsa_hw_desc desc;
-	int i;
+	const size_t size = 5 * 0x1000;
+	struct dsa_mem extra;
+	struct test_vdev w;
+	unsigned int i;
 
+	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));
+	ASSERT_EQ(0, dsa_mem_alloc(&extra, w.iommufd, w.ioas, HOLE, size));
+	memset(extra.va, 0x11, size);
 	for (i = 0; i < 5; i++) {
-		desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
+		struct dsa_hw_desc desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);
+
 		desc.completion_addr = HOLE + i * 0x1000;
-		EXPECT_EQ(0, dsa_submit(self->dsa, &desc));
+		ASSERT_EQ(0, dsa_submit(self->dsa, &desc));
+		EXPECT_EQ(DSA_COMP_CRA_XLAT, SWERR_ERROR(dsa_wait_swerr(self->dsa)));
+		EXPECT_EQ(desc.completion_addr,
+			  dsa_read64(self->dsa, DSA_SWERR + 16) & ~0xfffull);
+		ASSERT_EQ(0, dsa_write32(self->dsa, DSA_SWERR, SWERR_VALID | SWERR_OVERFLOW));
 	}
-	usleep(200000);
 	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
+	EXPECT_TRUE(is_all(extra.va, size, 0x11));
+	EXPECT_EQ(0, dsa_read32(&w.dsa, DSA_SWERR));
+	dsa_mem_free(&extra);
+	EXPECT_EQ(0, test_vdev_down(&w));
 }
 
-/* The interrupt range is memory like any other to a PASID, and here unmapped. */
+/* Write the first 4 bytes of SRC to @addr: the status that the device gives */
+static int send_message(struct dsa *dsa, struct dsa_mem *mem, uint64_t addr)
+{
+	struct dsa_hw_desc desc = dsa_desc_move(mem, 0, SRC, DST, 4);
+
+	desc.dst_addr = addr;
+	return dsa_run(dsa, mem, &desc);
+}
+
+/*
+ * The interrupt range is memory like any other to a PASID: here not mapped, and there
+ * mapped. What is written to it is no interrupt.
+ */
 TEST_F(iso, interrupt_range)
 {
-	int32_t efd = eventfd(0, EFD_CLOEXEC);
-	uint32_t dest;
+	const uint64_t range = 0xfee00000;
+	struct test_vdev w, *v[2] = { &self->v, &w };
+	struct dsa_hw_desc desc;
+	unsigned int i, dest;
+	struct dsa_mem page;
+	uint32_t *message = (void *)(self->mem->va + SRC);
+	int32_t efd[2][2], err[2];
 
-	ASSERT_GE(efd, 0);
-	ASSERT_EQ(0, vdev_irq_eventfds(self->v.fd, VFIO_PCI_MSIX_IRQ_INDEX, 1, 1, &efd));
-	for (dest = 0; dest < 4; dest++) {
-		struct dsa_hw_desc desc = dsa_desc_move(self->mem, 0, SRC, DST, 4);
-
-		*(uint32_t *)(self->mem->va + SRC) = 0x4000 | (0x20 + dest * 0x10);
-		desc.dst_addr = 0xfee00000 + (dest << 12);
-		EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
-			  dsa_run(self->dsa, self->mem, &desc));
+	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));
+	for (i = 0; i < 2; i++) {
+		efd[i][0] = eventfd(0, EFD_CLOEXEC);
+		efd[i][1] = eventfd(0, EFD_CLOEXEC);
+		err[i] = eventfd(0, EFD_CLOEXEC);
+		ASSERT_EQ(0, vdev_irq_eventfds(v[i]->fd, VFIO_PCI_MSIX_IRQ_INDEX, 0, 2, efd[i]));
+		ASSERT_EQ(0, vdev_irq_eventfds(v[i]->fd, VFIO_PCI_ERR_IRQ_INDEX, 0, 1, &err[i]));
 	}
-	EXPECT_EQ(0, eventfd_wait(efd, 200));
+	for (dest = 0; dest < 4; dest++) {
+		*message = 0x4000 | (0x20 + dest * 0x10);
+		EXPECT_EQ(DSA_COMP_PAGE_FAULT_NOBOF | DSA_COMP_STATUS_WRITE,
+			  send_message(self->dsa, self->mem, range + (dest << 12)));
+	}
+
+	ASSERT_EQ(0, dsa_mem_alloc(&page, self->v.iommufd, self->v.ioas, range, 0x4000));
+	memset(page.va, 0x77, 0x4000);
+	for (dest = 0; dest < 4; dest++) {
+		*message = 0x4000 | (0x20 + dest * 0x10);
+		EXPECT_EQ(DSA_COMP_SUCCESS,
+			  send_message(self->dsa, self->mem, range + (dest << 12)));
+		EXPECT_EQ(0, memcmp(page.va + (dest << 12), message, 4));
+		EXPECT_TRUE(is_all(page.va + (dest << 12) + 4, 0x1000 - 4, 0x77));
+	}
+	/* Nor is a completion record */
+	desc = dsa_desc(&page, 0, DSA_OPCODE_NOOP);
+	EXPECT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, &page, &desc));
+
+	EXPECT_EQ(0, eventfd_wait(efd[0][0], 200));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(0, eventfd_wait(efd[i][0], 0));
+		EXPECT_EQ(0, eventfd_wait(efd[i][1], 0));
+		EXPECT_EQ(0, eventfd_wait(err[i], 0));
+	}
 	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&w.dsa, &w.mem, 3));
+	dsa_mem_free(&page);
+	EXPECT_EQ(0, test_vdev_down(&w));
 }
 
 /* Before the first attach: the memory is mapped in an IOAS, but not for us. */
@@ -291,36 +347,33 @@ TEST_F(iso, after_reset)
 	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 2));
 }
 
-/* Detach in the middle of work: after it has returned, nothing moves. */
+/* Detach in the middle of work: it is abandoned, and afterwards nothing moves. */
 TEST_F(iso, detach_under_load)
 {
-	const uint32_t len = MEM_SIZE - DST;
 	uint32_t pt;
-	int i, round;
+	int round;
 
-	for (round = 0; round < 10; round++) {
-		for (i = 0; i < 8; i++) {
-			struct dsa_hw_desc desc = dsa_desc_move(self->mem, i, 4096, DST, len);
-
-			ASSERT_EQ(0, dsa_submit(self->dsa, &desc));
-		}
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, freeze_load(self->dsa, self->mem));
 		ASSERT_EQ(0, vdev_detach(self->v.fd));
-		memset(self->mem->va + DST, 0x99, len);
-		memset(self->mem->va, 0, 4096);
+		/* The detach was not one of an idle vdev */
+		EXPECT_GT(TEST_LOAD, load_done(self->mem));
+		memset(self->mem->va, 0x99, MEM_SIZE);
+		ASSERT_EQ(0, thaw_load());
 		usleep(100000);
-		EXPECT_TRUE(is_all(self->mem->va + DST, len, 0x99));
-		EXPECT_TRUE(is_all(self->mem->va, 4096, 0));
+		EXPECT_TRUE(is_all(self->mem->va, MEM_SIZE, 0x99));
 		pt = self->v.ioas;
 		ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
 		ASSERT_EQ(0, dsa_start(self->dsa));
+		/* Nor is it taken up again now */
+		EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, round));
+		EXPECT_TRUE(is_all(self->mem->va + MEM_SIZE / 2, MEM_SIZE / 2, 0x99));
 	}
-	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 5));
 }
 
 /* The user is killed in the middle of work; the next one has a quiet device. */
 TEST_F(iso, killed_under_load)
 {
-	const uint32_t len = MEM_SIZE - DST;
 	struct test_vdev w;
 	uint8_t *shared;
 	int i, ready[2];
@@ -333,24 +386,20 @@ TEST_F(iso, killed_under_load)
 	shared = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)shared);
+	w.mem = (struct dsa_mem) { shared, TEST_IOVA, MEM_SIZE };
 
 	pid = fork();
 	if (!pid) {
 		w.fd = vdev_open(w.uuid);
 		w.iommufd = iommufd_open();
-		w.mem = (struct dsa_mem) { shared, TEST_IOVA, MEM_SIZE };
 		if (vdev_bind(w.fd, w.iommufd, &w.devid) || dsa_init(&w.dsa, w.fd) ||
 		    ioas_alloc(w.iommufd, &w.ioas) ||
 		    ioas_map(w.iommufd, w.ioas, shared, MEM_SIZE, TEST_IOVA, IOAS_RW))
 			_exit(1);
 		w.hwpt = w.ioas;
-		if (vdev_attach(w.fd, &w.hwpt) || dsa_start(&w.dsa))
+		if (vdev_attach(w.fd, &w.hwpt) || dsa_start(&w.dsa) ||
+		    freeze_load(&w.dsa, &w.mem))
 			_exit(1);
-		for (i = 0; i < 8; i++) {
-			struct dsa_hw_desc desc = dsa_desc_move(&w.mem, i, 4096, DST, len);
-
-			dsa_submit(&w.dsa, &desc);
-		}
 		write(ready[1], "", 1);
 		pause();
 	}
@@ -358,10 +407,12 @@ TEST_F(iso, killed_under_load)
 	ASSERT_EQ(1, read(ready[0], &c, 1));
 	kill(pid, SIGKILL);
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
-	for (i = 0; i < 500 && !vdev_state_is(w.uuid, "closed"); i++)
+	for (i = 0; i < 6000 && !vdev_state_is(w.uuid, "closed"); i++)
 		usleep(10000);
 	EXPECT_TRUE(vdev_state_is(w.uuid, "closed"));
+	EXPECT_GT(TEST_LOAD, load_done(&w.mem));
 	memset(shared, 0x42, MEM_SIZE);
+	ASSERT_EQ(0, thaw_load());
 	usleep(300000);
 	EXPECT_TRUE(is_all(shared, MEM_SIZE, 0x42));
 	EXPECT_EQ(0, vdev_remove(w.uuid));

@@ -316,21 +316,24 @@ uint32_t dsa_wqcfg(struct dsa *dsa, unsigned int word)
 	return dsa_read32(dsa, wqcfg + word * 4);
 }
 
-long dsa_cmd(struct dsa *dsa, uint32_t code, uint32_t operand)
+long dsa_cmd_wait(struct dsa *dsa)
 {
 	long long end = now_ms() + CMD_TIMEOUT_MS;
 	uint32_t sts;
-	int ret;
 
-	ret = dsa_write32(dsa, DSA_CMD, (code << 20) | operand);
-	if (ret)
-		return ret;
 	while ((sts = dsa_read32(dsa, DSA_CMDSTS)) & CMDSTS_ACTIVE) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
 		usleep(100);
 	}
 	return sts;
+}
+
+long dsa_cmd(struct dsa *dsa, uint32_t code, uint32_t operand)
+{
+	int ret = dsa_write32(dsa, DSA_CMD, (code << 20) | operand);
+
+	return ret ?: dsa_cmd_wait(dsa);
 }
 
 int dsa_set_command(struct dsa *dsa, uint16_t command)
@@ -404,7 +407,7 @@ uint64_t dsa_wait_swerr(struct dsa *dsa)
 	uint64_t err;
 	int i;
 
-	for (i = 0; i < 500; i++) {
+	for (i = 0; i < 6000; i++) {
 		err = dsa_read64(dsa, DSA_SWERR);
 		if (err & SWERR_VALID)
 			return err;

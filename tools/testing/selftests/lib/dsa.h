@@ -21,6 +21,7 @@
 /* --- BAR0 registers (numbers from the DSA specification) ----------------- */
 #define DSA_VERSION		0x00
 #define DSA_GENCAP		0x10
+#define   GENCAP_OVERLAP	(1ull << 1)
 #define   GENCAP_CMD_CAP	(1ull << 4)
 #define   GENCAP_MAX_XFER(v)	(((v) >> 16) & 0x1f)
 #define   GENCAP_MAX_BATCH(v)	(((v) >> 21) & 0xf)
@@ -176,6 +177,8 @@ uint32_t dsa_wqcfg(struct dsa *dsa, unsigned int word);
 
 /* Run a command and wait for its end: CMDSTS, or -ETIMEDOUT. */
 long dsa_cmd(struct dsa *dsa, uint32_t code, uint32_t operand);
+/* The second half of that */
+long dsa_cmd_wait(struct dsa *dsa);
 /* The operand that selects WQ 0 in the commands that take a WQ mask. */
 #define WQ_MASK(set, mask) (((set) << 16) | (mask))
 #define WQ0 WQ_MASK(0, 1)

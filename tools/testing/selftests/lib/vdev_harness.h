@@ -51,6 +51,13 @@ struct test_vdev {
 	ASSERT_EQ(0, __ret);							\
 } while (0)
 
+/* The same for what not every machine with a DSA has. Evaluates @condition twice. */
+#define TEST_REQUIRE(condition, why) do {					\
+	if (!(condition) && !getenv("VDEV_SELFTEST_REQUIRED"))			\
+		SKIP(return, why);						\
+	ASSERT_TRUE(condition);							\
+} while (0)
+
 static struct dsa_snapshot test_snapshot;
 
 /* Tests end by _exit(), so this is run once, at the end of the program. */
@@ -82,6 +89,78 @@ static inline int test_copy(struct dsa *dsa, struct dsa_mem *mem, uint32_t seed)
 	if (ret != DSA_COMP_SUCCESS)
 		return ret;
 	return dsa_check(mem->va + TEST_DST, 4096, seed) < 0 ? DSA_COMP_SUCCESS : -EIO;
+}
+
+/*
+ * Only QEMU's DSA can be slowed down or stopped. On another one, whether there is work in
+ * flight when a test needs some is left to luck.
+ */
+static inline bool test_can_slow(void)
+{
+	return fault_possible() || getenv("VDEV_SELFTEST_REQUIRED");
+}
+
+/* From now on each descriptor takes as long; "0" is the usual. */
+static inline int slow_down(const char *ns)
+{
+	return test_can_slow() ? fault_set("latency-ns", ns) : 0;
+}
+
+#define TEST_LOAD 8
+
+/* Submit copies 0 to @n - 1 from the first half of @mem to the second one. */
+static inline int submit_load(struct dsa *dsa, struct dsa_mem *mem, unsigned int n)
+{
+	size_t half = mem->size / 2;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < n; i++) {
+		struct dsa_hw_desc desc = dsa_desc_move(mem, i, 0x1000, half, half - 0x1000);
+
+		ret = dsa_submit(dsa, &desc);
+	}
+	return ret;
+}
+
+/* How many of the TEST_LOAD copies have been done? */
+static inline int load_done(const struct dsa_mem *mem)
+{
+	unsigned int i;
+	int done = 0;
+
+	for (i = 0; i < TEST_LOAD; i++)
+		done += !!dsa_cr(mem, i)->status;
+	return done;
+}
+
+/*
+ * TEST_LOAD copies that are not done before thaw_load(): an engine has the first. One was
+ * done before them, so that their addresses are in the IOTLB.
+ */
+static inline int freeze_load(struct dsa *dsa, struct dsa_mem *mem)
+{
+	int ret = submit_load(dsa, mem, 1);
+
+	if (!ret)
+		ret = dsa_wait(dsa_cr(mem, 0), 60000) == DSA_COMP_SUCCESS ? 0 : -EIO;
+	if (!ret)
+		ret = slow_down("500000000");
+	if (!ret)
+		ret = submit_load(dsa, mem, TEST_LOAD);
+	if (ret || !test_can_slow())
+		return ret;
+	ret = fault_set("hang-engines", "true");
+	/* It was in time if it took less than half a second for each */
+	return ret ?: load_done(mem) < TEST_LOAD ? 0 : -EALREADY;
+}
+
+/* Undoes slow_down(), too */
+static inline int thaw_load(void)
+{
+	int ret = slow_down("0");
+
+	return ret || !test_can_slow() ? ret : fault_set("hang-engines", "false");
 }
 
 /* A last_error file, as it was before something is refused */
