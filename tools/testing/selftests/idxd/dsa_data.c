@@ -114,8 +114,8 @@ TEST_F(data, memmove_overlap)
 	uint8_t *va = self->mem->va;
 	struct dsa_hw_desc desc;
 
-	if (!(dsa_read64(self->dsa, DSA_GENCAP) & 2))
-		SKIP(return, "GENCAP says that overlap is not supported");
+	TEST_REQUIRE(dsa_read64(self->dsa, DSA_GENCAP) & GENCAP_OVERLAP,
+		     "GENCAP says that overlap is not supported");
 	dsa_fill(va + SRC, 20000, 1);
 	desc = dsa_desc_move(self->mem, 0, SRC, SRC + 100, 20000);
 	ASSERT_EQ(DSA_COMP_SUCCESS, dsa_run(self->dsa, self->mem, &desc));
@@ -256,8 +256,8 @@ TEST_F(data, cache_flush)
 {
 	struct dsa_hw_desc desc = dsa_desc(self->mem, 0, DSA_OPCODE_CFLUSH);
 
-	if (!(dsa_read64(self->dsa, DSA_OPCAP) & 1ull << DSA_OPCODE_CFLUSH))
-		SKIP(return, "OPCAP has no cache flush");
+	TEST_REQUIRE(dsa_read64(self->dsa, DSA_OPCAP) & 1ull << DSA_OPCODE_CFLUSH,
+		     "OPCAP has no cache flush");
 	dsa_fill(self->mem->va + DST, 8192, 2);
 	desc.dst_addr = self->mem->iova + DST;
 	desc.xfer_size = 8192;

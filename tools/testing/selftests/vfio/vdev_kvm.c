@@ -89,8 +89,8 @@ TEST_F(kvm, present)
 	int kvm, vm, vm2;
 
 	ASSERT_EQ(0, test_vdev_up(&self->v, &self->pool, OPENED, 0));
-	if (!path_exists("/dev/kvm") && !run_modprobe("kvm_amd") && !run_modprobe("kvm_intel"))
-		SKIP(return, "this machine has no KVM");
+	TEST_REQUIRE(path_exists("/dev/kvm") || run_modprobe("kvm_amd") ||
+		     run_modprobe("kvm_intel"), "this machine has no KVM");
 	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, kvm);
 	vm = ioctl(kvm, KVM_CREATE_VM, 0);

@@ -47,11 +47,14 @@
  * VDEV_SELFTEST_REQUIRED in the environment says that it is meant to have them,
  * and makes that a failure.
  */
-#define REQUIRE_CPU(bits) do {							\
-	if ((cpu_bits() & (bits)) != (bits) && !getenv("VDEV_SELFTEST_REQUIRED"))	\
-		SKIP(return, "the CPU lacks the instructions");			\
-	ASSERT_EQ(bits, cpu_bits() & (bits));					\
+#define REQUIRE(condition, why) do {						\
+	if (!(condition) && !getenv("VDEV_SELFTEST_REQUIRED"))			\
+		SKIP(return, why);						\
+	ASSERT_TRUE(condition);							\
 } while (0)
+
+#define REQUIRE_CPU(bits) \
+	REQUIRE((cpu_bits() & (bits)) == (bits), "the CPU lacks the instructions")
 
 static uint32_t cpu_bits(void)
 {
@@ -370,15 +373,13 @@ FIXTURE_SETUP(pasid)
 		ASSERT_LE(0, read(fd, on, sizeof(on) - 1));
 		close(fd);
 	}
-	if (strcmp(on, "on\n"))
-		SKIP(return, "the kernel is not booted with msr.allow_writes=on");
+	REQUIRE(!strcmp(on, "on\n"), "the kernel is not booted with msr.allow_writes=on");
 
 	CPU_ZERO(&cpu);
 	CPU_SET(0, &cpu);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu), &cpu));
 	self->msr = open("/dev/cpu/0/msr", O_RDWR);
-	if (self->msr < 0)
-		SKIP(return, "cannot open /dev/cpu/0/msr");
+	REQUIRE(self->msr >= 0, "cannot open /dev/cpu/0/msr");
 }
 
 FIXTURE_TEARDOWN(pasid)
