@@ -6,6 +6,7 @@
 #include "sample.h"
 
 #define MEM_SIZE	(4 << 20)
+#define REMOVERS	4
 
 static void __attribute__((constructor)) register_sweep(void)
 {
@@ -546,6 +547,41 @@ TEST_F(sample, remove_in_use)
 	EXPECT_EQ(0, status);
 	EXPECT_FALSE(path_exists(MDEV_DEVICES "/%s", s->uuid));
 	EXPECT_EQ(0, vdev_create(SAMPLE_PARENT, SAMPLE_TYPE, s->uuid));
+}
+
+/* Who removes a vdev, and who takes the PF away from all of them, do so at the same time. */
+TEST(remove_and_unregister)
+{
+	static const char driver[] = "/sys/bus/platform/drivers/siov_sample";
+	char uuid[REMOVERS][VDEV_UUID_LEN + 1];
+	pid_t pid[REMOVERS];
+	int round, i, status;
+
+	if (!sample_load())
+		SKIP(return, "no siov_sample module");
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < REMOVERS; i++) {
+			ASSERT_EQ(0, vdev_new_uuid(uuid[i]));
+			ASSERT_EQ(0, vdev_create(SAMPLE_PARENT, SAMPLE_TYPE, uuid[i]));
+		}
+		for (i = 0; i < REMOVERS; i++) {
+			pid[i] = fork();
+			ASSERT_LE(0, pid[i]);
+			/* Either of them removes it; none is there when both have */
+			if (!pid[i]) {
+				vdev_remove(uuid[i / 2 * 2]);
+				_exit(0);
+			}
+		}
+		usleep(round * 500);
+		ASSERT_EQ(0, sysfs_write(SAMPLE_PARENT, "%s/unbind", driver));
+		for (i = 0; i < REMOVERS; i++) {
+			ASSERT_EQ(pid[i], waitpid(pid[i], &status, 0));
+			EXPECT_EQ(0, status);
+			EXPECT_FALSE(path_exists(MDEV_DEVICES "/%s", uuid[i]));
+		}
+		ASSERT_EQ(0, sysfs_write(SAMPLE_PARENT, "%s/bind", driver));
+	}
 }
 
 TEST_HARNESS_MAIN
