@@ -59,7 +59,8 @@ struct mdev_pasid_refusal {
  * @max_pasids: PASIDs in use at one time
  * @addr_width: width of the addresses that the device emits, in bits
  * @coherent: vdevs need an IOMMU that enforces cache coherency (ignores no-snoop)
- * @page_faults: vdevs rely on page requests (PCI PRI) being served
+ * @page_faults: vdevs make page requests (PCI PRI). Else no page table with a fault queue
+ *	is attached to one: its user could keep the device waiting for a response
  *
  * mdev_pasid_register_parent() checks the plan and refuses what the PF or its
  * IOMMU cannot do, so that nothing of it can fail at the first DMA.
@@ -207,7 +208,7 @@ struct mdev_pasid_faults {
  * @mdev: the device on the mdev bus
  * @parent: the PF it lives on
  * @pasid: its PASID on the PF, from create to destroy
- * @bar: its BARs, set in create
+ * @bar: its BARs, set in create; a driver can change which pages are portals in open
  * @lock: serialises callbacks, and protects everything below that is not
  *	marked otherwise; that is the core's own.  User memory is never touched with it
  *	held, since the fault handler takes it under mmap_lock.
@@ -221,13 +222,13 @@ struct mdev_pasid_faults {
  * @msix: the MSI-X table as the user wrote it (software only: vectors are
  *	routed by VFIO_DEVICE_SET_IRQS)
  * @exists: create has succeeded
- * @endpoint: in the list of all vdevs that are bound
+ * @endpoint: in the list of all vdevs that are bound, whose lock protects @since, @pt and @hwpt
  * @devid: ID of the vdev in its iommufd; as @holder
  * @since: when it was bound, attached or detached last
  * @pt: ID of the IOAS or HWPT that it was attached to, or 0
  * @hwpt: ID of the HWPT that translates, or 0
  * @open: the vdev is bound
- * @holder: the process that bound it; protected by the lock of the VFIO device set
+ * @holder: the process that bound it; set while nobody has the vdev open
  * @holder_comm: its name
  * @translated: the PASID has a translation
  * @replacing: it is being exchanged for another; nobody reaches the BARs meanwhile

@@ -195,15 +195,17 @@ static bool obey(struct siov_ctx *ctx)
 }
 
 /*
- * To let a context finish. It cannot wait for a user who may never respond to a page
- * request: such a copy ends with a fault.
+ * To let a context finish, also the copy that it was rung for while another one waited. It
+ * cannot wait for a user who may never respond to a page request: such a copy ends with a
+ * fault. The doorbell is unmapped, so nobody rings any more.
  */
 static void drain(struct siov_ctx *ctx)
 {
-	obey(ctx);
-	while (ctx->wait != SIOV_NOT_WAITING) {
-		give_up_page(ctx);
-		ctx->wait = SIOV_REFUSED;
+	while (ctx->wait != SIOV_NOT_WAITING || READ_ONCE(*ctx->doorbell)) {
+		if (ctx->wait != SIOV_NOT_WAITING) {
+			give_up_page(ctx);
+			ctx->wait = SIOV_REFUSED;
+		}
 		obey(ctx);
 	}
 }

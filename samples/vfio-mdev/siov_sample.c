@@ -225,7 +225,7 @@ static int sample_probe(struct platform_device *pdev)
 		.max_pasids	= siov_pf_num_contexts(),
 		.addr_width	= SIOV_ADDR_WIDTH,
 		.coherent	= true,
-		.page_faults	= false,
+		.page_faults	= true,
 	};
 	struct sample_pf *pf = devm_kzalloc(&pdev->dev, sizeof(*pf), GFP_KERNEL);
 

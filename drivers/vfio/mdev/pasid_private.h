@@ -101,7 +101,6 @@ long mdev_pasid_ioctl(struct vfio_device *vfio, unsigned int cmd, unsigned long 
 extern const struct attribute_group mdev_pasid_driver_group;
 
 void mdev_pasid_refusal_init(struct mdev_pasid_refusal *refusal);
-unsigned long mdev_pasid_refusal_count(struct mdev_pasid_refusal *refusal);
 __printf(2, 3) void mdev_pasid_refuse_create(struct mdev_pasid_parent *parent,
 					     const char *fmt, ...);
 int mdev_pasid_parent_sysfs_add(struct mdev_pasid_parent *parent);

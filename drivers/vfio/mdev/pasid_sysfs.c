@@ -16,24 +16,11 @@ void mdev_pasid_refusal_init(struct mdev_pasid_refusal *refusal)
 	ratelimit_default_init(&refusal->ratelimit);
 }
 
-/**
- * mdev_pasid_refusal_count - how many refusals there were, to see whether there is a new one
- * @refusal: of a vdev or a PF
- */
-unsigned long mdev_pasid_refusal_count(struct mdev_pasid_refusal *refusal)
-{
-	unsigned long count;
-
-	spin_lock(&refusal->lock);
-	count = refusal->count;
-	spin_unlock(&refusal->lock);
-	return count;
-}
-
 static void refusal_record(struct mdev_pasid_refusal *refusal, struct va_format *vaf)
 {
 	spin_lock(&refusal->lock);
-	refusal->count++;
+	/* Read without the lock by who wants to know whether there is a new one */
+	WRITE_ONCE(refusal->count, refusal->count + 1);
 	refusal->time = ktime_get_real_seconds();
 	scnprintf(refusal->text, sizeof(refusal->text), "%pV", vaf);
 	spin_unlock(&refusal->lock);
@@ -53,7 +40,7 @@ static void refusal_log(struct mdev_pasid_refusal *refusal, struct device *dev,
  * @fmt: the object, the cause and the remedy, without a newline
  *
  * Goes to pasid/last_error of the vdev and, rate-limited, to the log. While the
- * vdev is being created it goes to mdev_pasid/last_error of the PF instead, since
+ * vdev is being created it goes to mdev_pasid/last_error of the PF, too, since
  * that is what remains.
  *
  * Context: process context.

@@ -20,7 +20,7 @@
 void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop how)
 {
 	bool dma = vdev->translated && (mdev_pasid_command(vdev) & PCI_COMMAND_MASTER);
-	unsigned long before;
+	unsigned long before = READ_ONCE(vdev->refusal.count);
 	int ret;
 
 	lockdep_assert_held(&vdev->lock);
@@ -29,12 +29,11 @@ void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop ho
 		return;
 
 	if (dma) {
-		before = mdev_pasid_refusal_count(&vdev->refusal);
 		ret = vdev_ops(vdev)->dma_start(vdev);
 		vdev->dma = !ret;
 		/* What was dropped until now is to reach the hardware */
 		mdev_pasid_unmap_portals(vdev);
-		if (ret && mdev_pasid_refusal_count(&vdev->refusal) == before)
+		if (ret && READ_ONCE(vdev->refusal.count) == before)
 			mdev_pasid_refuse(vdev,
 					  "DMA stays off: the hardware of %s did not start (error %d); reset the vdev",
 					  dev_name(vdev->parent->dev), ret);
@@ -49,19 +48,25 @@ void mdev_pasid_update_dma(struct mdev_pasid_vdev *vdev, enum mdev_pasid_stop ho
 /*
  * The translation comes or goes. If it goes to make room for another then a user who
  * reaches for the vdev is made to wait, and the end of that wakes him up.
+ *
+ * Returns false if the hardware did not stop: the PASID may have no translation any more.
  */
-static void mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool translated,
+static bool mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool translated,
 				      bool replacing, enum mdev_pasid_stop how)
 {
+	bool stopped;
+
 	mutex_lock(&vdev->lock);
 	vdev->translated = translated;
 	vdev->replacing = replacing;
 	mdev_pasid_update_dma(vdev, how);
 	if (!translated)
 		mdev_pasid_unmap_portals(vdev);
+	stopped = !vdev->keep_pasid;
 	mutex_unlock(&vdev->lock);
 	if (!replacing)
 		wake_up_all(&vdev->replaced);
+	return stopped;
 }
 
 /* The part of mdev_pasid_lock_settled() that waits; its lock is held until then */
@@ -110,7 +115,8 @@ static int mdev_pasid_bind_iommufd(struct vfio_device *vfio, struct iommufd_ctx 
 		return ret;
 	}
 
-	ret = vfio_iommufd_pasid_bind(vfio, ictx, vdev->pasid, out_device_id);
+	ret = vfio_iommufd_pasid_bind(vfio, ictx, vdev->pasid, vdev->parent->dma.page_faults,
+				      out_device_id);
 	if (ret)
 		mdev_pasid_refuse(vdev,
 				  "cannot bind: iommufd does not take PASID %u of %s (error %d); see the log, and free some memory",
@@ -152,7 +158,7 @@ static void mdev_pasid_bind_refused(struct vfio_device *vfio, int error)
 static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
-	bool replace = vfio->iommufd_attached;
+	bool replace = vfio->iommufd_attached, stopped;
 	u32 id = *pt_id;
 	int ret;
 
@@ -162,16 +168,25 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 	 * Work accepted before a replace completes in the old address space, and
 	 * what is submitted meanwhile waits for the new one.
 	 */
-	mdev_pasid_set_translated(vdev, false, replace, MDEV_PASID_DRAIN);
-	ret = vfio_iommufd_physical_attach_ioas(vfio, pt_id);
-	/* A PASID that got back neither page table is attached as before, but blocked */
-	mdev_pasid_set_translated(vdev, vfio->iommufd_attached && ret != -ENOTRECOVERABLE, false,
-				  MDEV_PASID_ABORT);
+	stopped = mdev_pasid_set_translated(vdev, false, replace, MDEV_PASID_DRAIN);
+	ret = stopped ? vfio_iommufd_physical_attach_ioas(vfio, pt_id) : -EIO;
+	/* A PASID that got back neither page table is blocked, but counts as attached */
+	if (replace && (ret == -ENOTRECOVERABLE || !stopped)) {
+		vfio_iommufd_physical_detach_ioas(vfio);
+		mdev_pasid_endpoint_set(vdev, 0, 0);
+	}
+	mdev_pasid_set_translated(vdev, vfio->iommufd_attached, false, MDEV_PASID_ABORT);
 	if (replace)
 		trace_mdev_pasid_replace(vdev, id, *pt_id, ret);
 	else
 		trace_mdev_pasid_attach(vdev, id, *pt_id, ret);
 
+	if (!stopped) {
+		mdev_pasid_refuse(vdev,
+				  "cannot attach: the hardware of %s did not stop, and PASID %u is not safe; remove the vdev and create another",
+				  dev_name(vdev->parent->dev), vdev->pasid);
+		return ret;
+	}
 	switch (ret) {
 	case 0:
 		mdev_pasid_endpoint_set(vdev, id, *pt_id);
@@ -186,8 +201,12 @@ static int mdev_pasid_attach_ioas(struct vfio_device *vfio, u32 *pt_id)
 				  "cannot attach: object %u is no IOAS or HWPT that the IOMMU of %s can use for a PASID; pass an IOAS or a HWPT without dirty tracking",
 				  id, dev_name(vdev->parent->dev));
 		break;
+	case -EOPNOTSUPP:
+		mdev_pasid_refuse(vdev,
+				  "cannot attach: object %u has a fault queue, and driver %s plans no page requests; attach a page table without one",
+				  id, vdev->parent->drv->mdev.driver.name);
+		break;
 	case -ENOTRECOVERABLE:
-		mdev_pasid_endpoint_set(vdev, 0, 0);
 		mdev_pasid_refuse(vdev,
 				  "cannot attach: PASID %u got neither the page table of object %u nor its old one back; free some memory and attach it again, until then it does no DMA",
 				  vdev->pasid, id);
@@ -224,24 +243,21 @@ static void mdev_pasid_unbind_iommufd(struct vfio_device *vfio)
 static int mdev_pasid_open_device(struct vfio_device *vfio)
 {
 	struct mdev_pasid_vdev *vdev = to_vdev(vfio);
-	unsigned long before;
+	unsigned long before = READ_ONCE(vdev->refusal.count);
 	int ret = 0;
 
 	mdev_pasid_faults_reset(vdev);
 	mutex_lock(&vdev->lock);
-	before = mdev_pasid_refusal_count(&vdev->refusal);
-	if (vdev_ops(vdev)->open)
-		ret = vdev_ops(vdev)->open(vdev);
-	if (!ret && vdev->keep_pasid) {
+	if (vdev->keep_pasid) {
 		/* What did not end would reach the memory of the new user */
 		mdev_pasid_refuse(vdev,
 				  "cannot bind: the hardware of %s did not stop for the last user, and PASID %u is not safe; remove the vdev and create another",
 				  dev_name(vdev->parent->dev), vdev->pasid);
-		if (vdev_ops(vdev)->close)
-			vdev_ops(vdev)->close(vdev);
 		ret = -EIO;
+	} else if (vdev_ops(vdev)->open) {
+		ret = vdev_ops(vdev)->open(vdev);
 	}
-	if (ret && mdev_pasid_refusal_count(&vdev->refusal) == before)
+	if (ret && READ_ONCE(vdev->refusal.count) == before)
 		mdev_pasid_refuse(vdev,
 				  "cannot bind: driver %s does not open the vdev (error %d); see the log",
 				  vdev->parent->drv->mdev.driver.name, ret);

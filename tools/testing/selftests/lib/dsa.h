@@ -71,6 +71,7 @@
 #define WQCFG_SIZE		0
 #define WQCFG_MODE		2
 #define   WQCFG_DEDICATED	(1u << 0)
+#define   WQCFG_BLOCK_ON_FAULT	(1u << 1)
 #define   WQCFG_PASID(v)	(((v) >> 8) & 0xfffff)
 #define   WQCFG_PASID_EN	(1u << 28)
 #define WQCFG_LIMITS		3

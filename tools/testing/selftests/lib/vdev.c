@@ -504,18 +504,44 @@ int ioas_unmap(int iommufd, uint32_t ioas, uint64_t iova, uint64_t len)
 	return check(ioctl(iommufd, IOMMU_IOAS_UNMAP, &cmd));
 }
 
-int hwpt_alloc(int iommufd, uint32_t devid, uint32_t pt_id, uint32_t *hwpt)
+static int do_hwpt_alloc(int iommufd, uint32_t flags, uint32_t devid, uint32_t pt_id,
+			 uint32_t queue, uint32_t *hwpt)
 {
 	struct iommu_hwpt_alloc cmd = {
 		.size = sizeof(cmd),
+		.flags = flags,
 		.dev_id = devid,
 		.pt_id = pt_id,
 		.data_type = IOMMU_HWPT_DATA_NONE,
+		.fault_id = queue,
 	};
 	int ret = check(ioctl(iommufd, IOMMU_HWPT_ALLOC, &cmd));
 
 	if (!ret)
 		*hwpt = cmd.out_hwpt_id;
+	return ret;
+}
+
+int hwpt_alloc(int iommufd, uint32_t devid, uint32_t pt_id, uint32_t *hwpt)
+{
+	return do_hwpt_alloc(iommufd, 0, devid, pt_id, 0, hwpt);
+}
+
+int hwpt_alloc_with_queue(int iommufd, uint32_t devid, uint32_t pt_id, uint32_t queue,
+			  uint32_t *hwpt)
+{
+	return do_hwpt_alloc(iommufd, IOMMU_HWPT_FAULT_ID_VALID, devid, pt_id, queue, hwpt);
+}
+
+int fault_queue_alloc(int iommufd, uint32_t *queue, int *fd)
+{
+	struct iommu_fault_alloc cmd = { .size = sizeof(cmd) };
+	int ret = check(ioctl(iommufd, IOMMU_FAULT_QUEUE_ALLOC, &cmd));
+
+	if (!ret) {
+		*queue = cmd.out_fault_id;
+		*fd = cmd.out_fault_fd;
+	}
 	return ret;
 }
 

@@ -129,6 +129,9 @@ int ioas_alloc(int iommufd, uint32_t *ioas);
 int ioas_map(int iommufd, uint32_t ioas, void *va, uint64_t len, uint64_t iova, uint32_t prot);
 int ioas_unmap(int iommufd, uint32_t ioas, uint64_t iova, uint64_t len);
 int hwpt_alloc(int iommufd, uint32_t devid, uint32_t pt_id, uint32_t *hwpt);
+int fault_queue_alloc(int iommufd, uint32_t *queue, int *fd);
+int hwpt_alloc_with_queue(int iommufd, uint32_t devid, uint32_t pt_id, uint32_t queue,
+			  uint32_t *hwpt);
 int iommufd_destroy(int iommufd, uint32_t id);
 
 #define IOAS_RW (IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE)

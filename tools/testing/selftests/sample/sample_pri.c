@@ -4,7 +4,6 @@
  * not there, and goes on when he has mapped them.
  */
 #include <poll.h>
-#include <sys/ioctl.h>
 
 #include "sample.h"
 
@@ -37,34 +36,6 @@ FIXTURE_VARIANT(pri)
 FIXTURE_VARIANT_ADD(pri, in_queue) { };
 FIXTURE_VARIANT_ADD(pri, delivered) { .delivered = true };
 
-static int queue_alloc(int iommufd, uint32_t *id, int *fd)
-{
-	struct iommu_fault_alloc cmd = { .size = sizeof(cmd) };
-
-	if (ioctl(iommufd, IOMMU_FAULT_QUEUE_ALLOC, &cmd))
-		return -errno;
-	*id = cmd.out_fault_id;
-	*fd = cmd.out_fault_fd;
-	return 0;
-}
-
-static int hwpt_with_queue(int iommufd, uint32_t devid, uint32_t ioas, uint32_t queue,
-			   uint32_t *hwpt)
-{
-	struct iommu_hwpt_alloc cmd = {
-		.size = sizeof(cmd),
-		.flags = IOMMU_HWPT_FAULT_ID_VALID,
-		.dev_id = devid,
-		.pt_id = ioas,
-		.fault_id = queue,
-	};
-
-	if (ioctl(iommufd, IOMMU_HWPT_ALLOC, &cmd))
-		return -errno;
-	*hwpt = cmd.out_hwpt_id;
-	return 0;
-}
-
 FIXTURE_SETUP(pri)
 {
 	int i;
@@ -84,9 +55,9 @@ FIXTURE_SETUP(pri)
 		struct sample *s = &self->vdev[i];
 
 		ASSERT_EQ(0, sample_bind(s, self->iommufd));
-		ASSERT_EQ(0, queue_alloc(self->iommufd, &self->queue[i], &self->fd[i]));
-		ASSERT_EQ(0, hwpt_with_queue(self->iommufd, self->vdev[i].devid, self->ioas,
-					     self->queue[i], &self->hwpt[i]));
+		ASSERT_EQ(0, fault_queue_alloc(self->iommufd, &self->queue[i], &self->fd[i]));
+		ASSERT_EQ(0, hwpt_alloc_with_queue(self->iommufd, self->vdev[i].devid, self->ioas,
+						   self->queue[i], &self->hwpt[i]));
 		s->event = eventfd(0, EFD_CLOEXEC);
 		ASSERT_EQ(0, sample_start(s, self->hwpt[i], s->event));
 	}
@@ -269,6 +240,20 @@ TEST_F(pri, replace_meanwhile)
 	pt = self->hwpt[0];
 	ASSERT_EQ(0, vdev_attach(s->fd, &pt));
 	EXPECT_EQ(SIOV_DONE, sample_copy(s, SAMPLE_IOVA, SAMPLE_IOVA + PAGE, PAGE));
+}
+
+/* What was rung for while a copy waits is accepted work, too. */
+TEST_F(pri, replace_and_two_copies)
+{
+	struct sample *s = &self->vdev[0];
+	struct iommu_hwpt_pgfault req;
+	uint32_t pt = self->ioas;
+
+	ASSERT_TRUE(copy_waits(s, self->fd[0], variant->delivered, &req));
+	sample_ring(s);
+	ASSERT_EQ(0, vdev_attach(s->fd, &pt));
+	EXPECT_EQ(2, sample_read(s, SIOV_COUNT));
+	EXPECT_EQ(2, vdev_fault_count(s->fd));
 }
 
 TEST_F(pri, close_meanwhile)

@@ -271,6 +271,31 @@ static int wq_set(const char *wq, const char *attr, const char *value)
 	return sysfs_write(value, DSA_DEVICES "/%s/%s", wq, attr);
 }
 
+/* What the hardware of the PF has in WQCFG, or a negative error */
+static int blocks_on_fault(const struct dsa_pool *pool, unsigned int wq)
+{
+	uint32_t *bar;
+	unsigned int word;
+	char path[128];
+	void *map;
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource0", pool->parent);
+	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	map = mmap(NULL, 0x10000, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (map == MAP_FAILED)
+		return -errno;
+	bar = map;
+	word = ((bar[DSA_OFFSETS / 4] >> 16) * 0x100 + wq * WQCAP_STRIDE(bar[DSA_WQCAP / 4])) / 4 +
+	       WQCFG_MODE;
+	ret = !!(__atomic_load_n(&bar[word], __ATOMIC_RELAXED) & WQCFG_BLOCK_ON_FAULT);
+	munmap(map, 0x10000);
+	return ret;
+}
+
 TEST_F(lend, device_disabled)
 {
 	/* Maybe it is not enabled */
@@ -301,6 +326,9 @@ TEST_F(lend, wrong_wq)
 
 	ASSERT_EQ(0, wq_set(self->wq, "mode", "dedicated"));
 	ASSERT_EQ(0, wq_set(self->wq, "block_on_fault", "1"));
+	/* Each WQ that is enabled has idxd write down the configuration of all */
+	ASSERT_EQ(0, dsa_wq_enable(&self->pool, 5, "user", DSA_WQ_DRIVER));
+	EXPECT_EQ(1, blocks_on_fault(&self->pool, 6));
 	EXPECT_EQ(-EOPNOTSUPP, lend(self->wq));
 	EXPECT_REFUSED(&self->last,
 		       "cannot lend %s: it waits for page faults, which nobody serves; set its block_on_fault to 0",
@@ -318,7 +346,9 @@ TEST_F(lend, wrong_wq)
 
 	ASSERT_EQ(0, wq_set(self->wq, "name", "lend6"));
 	EXPECT_EQ(0, lend(self->wq));
+	EXPECT_EQ(0, blocks_on_fault(&self->pool, 6));
 	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 6, DSA_WQ_DRIVER));
+	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 5, DSA_WQ_DRIVER));
 	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 0, DSA_WQ_DRIVER));
 }
 
@@ -495,6 +525,40 @@ TEST_F(driver, stop)
 	EXPECT_NE(pasid, vdev_pasid(self->v.uuid));
 }
 
+/* Nor does the PASID get another address space, for what may still be under way */
+TEST_F(driver, stop_and_attach)
+{
+	const uint16_t command = PCI_COMMAND_MASTER;
+	struct vdev_region config;
+	struct last_error vdev;
+	uint32_t ioas[2], pt;
+	int i;
+
+	ASSERT_EQ(0, create(&self->v, &self->pool));
+	ASSERT_EQ(0, last_error_watch(&vdev, MDEV_DEVICES "/%s/pasid/last_error", self->v.uuid));
+	self->v.fd = vdev_open(self->v.uuid);
+	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &ioas[i]));
+	pt = ioas[0];
+	ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
+	ASSERT_EQ(0, vdev_region_info(self->v.fd, VFIO_PCI_CONFIG_REGION_INDEX, &config));
+	ASSERT_EQ(0, vdev_write(self->v.fd, &config, PCI_COMMAND, &command, 2));
+	EXPECT_EQ(0, set_fail("stop"));
+	/* A replace, then an attach */
+	for (i = 1; i >= 0; i--) {
+		pt = ioas[i];
+		EXPECT_EQ(-EIO, vdev_attach(self->v.fd, &pt));
+		EXPECT_REFUSED(&vdev,
+			       "cannot attach: the hardware of %s did not stop, and PASID %u is not safe; remove the vdev and create another",
+			       self->pool.parent, (unsigned int)vdev_pasid(self->v.uuid));
+		EXPECT_TRUE(vdev_state_is(self->v.uuid, "bound"));
+		EXPECT_EQ(0, set_fail("nothing"));
+	}
+	/* The page table that it had is nobody's */
+	EXPECT_EQ(0, iommufd_destroy(self->v.iommufd, ioas[0]));
+}
+
 /* --- a vdev of a WQ -------------------------------------------------------- */
 
 FIXTURE(vdev) {
@@ -598,6 +662,34 @@ TEST_F(vdev, page_table)
 		       "cannot attach: no page table can be made of object %u for PASID %lld (error %d); see that the memory mapped in it is still there, and at RLIMIT_MEMLOCK",
 		       self->v.ioas, vdev_pasid(self->v.uuid), ret);
 	EXPECT_TRUE(vdev_state_is(self->v.uuid, "bound"));
+}
+
+/* With a fault queue its user could keep the WQ, and whoever waits for it, from going on */
+TEST_F(vdev, fault_queue)
+{
+	uint32_t queue, hwpt, pt;
+	int fd;
+
+	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
+	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &self->v.ioas));
+	ASSERT_EQ(0, fault_queue_alloc(self->v.iommufd, &queue, &fd));
+	ASSERT_EQ(0, hwpt_alloc_with_queue(self->v.iommufd, self->v.devid, self->v.ioas, queue,
+					   &hwpt));
+	pt = hwpt;
+	EXPECT_EQ(-EOPNOTSUPP, vdev_attach(self->v.fd, &pt));
+	EXPECT_REFUSED(&self->last,
+		       "cannot attach: object %u has a fault queue, and driver %s plans no page requests; attach a page table without one",
+		       hwpt, "idxd_vdev");
+	EXPECT_TRUE(vdev_state_is(self->v.uuid, "bound"));
+	/* Nor does it replace another one, which stays */
+	pt = self->v.ioas;
+	ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
+	pt = hwpt;
+	EXPECT_EQ(-EOPNOTSUPP, vdev_attach(self->v.fd, &pt));
+	EXPECT_TRUE(vdev_state_is(self->v.uuid, "attached"));
+	EXPECT_EQ(0, vdev_detach(self->v.fd));
+	EXPECT_EQ(0, iommufd_destroy(self->v.iommufd, hwpt));
+	close(fd);
 }
 
 TEST_F(vdev, other_wq)
