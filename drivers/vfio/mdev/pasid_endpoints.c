@@ -18,7 +18,10 @@
 
 static struct dentry *endpoints_dir;
 static LIST_HEAD(endpoints);
-/* Protects the list. A vdev on it is open; taken before the lock of a vdev. */
+/*
+ * Protects the list and what its lines are made of. Not the lock of a vdev, under which one
+ * vdev can wait for its hardware for long: the others are to be opened and closed meanwhile.
+ */
 static DEFINE_MUTEX(endpoints_lock);
 
 /* The vdev is bound */
@@ -39,7 +42,7 @@ void mdev_pasid_endpoint_del(struct mdev_pasid_vdev *vdev)
 /* It was attached to @pt, which made @hwpt translate it; or detached, and both are 0 */
 void mdev_pasid_endpoint_set(struct mdev_pasid_vdev *vdev, u32 pt, u32 hwpt)
 {
-	guard(mutex)(&vdev->lock);
+	guard(mutex)(&endpoints_lock);
 	vdev->pt = pt;
 	vdev->hwpt = hwpt;
 	vdev->since = ktime_get_real_seconds();
@@ -51,7 +54,6 @@ static int endpoints_show(struct seq_file *s, void *unused)
 
 	guard(mutex)(&endpoints_lock);
 	list_for_each_entry(vdev, &endpoints, endpoint) {
-		guard(mutex)(&vdev->lock);
 		seq_printf(s, "%s pf %s pasid %u device %u", dev_name(vdev->vfio.dev),
 			   dev_name(vdev->parent->dev), vdev->pasid, vdev->devid);
 		if (!vdev->hwpt)

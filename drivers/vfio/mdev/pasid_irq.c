@@ -55,7 +55,7 @@ bool mdev_pasid_irq_signal(struct mdev_pasid_vdev *vdev, struct eventfd_ctx **tr
  * @vdev: the vdev
  * @vector: its number; one that the user has not set up is ignored
  *
- * Context: any, hard interrupts too.
+ * Context: any, hard interrupts too (threaded ones only with PREEMPT_RT).
  */
 void mdev_pasid_signal(struct mdev_pasid_vdev *vdev, unsigned int vector)
 {
@@ -71,7 +71,7 @@ EXPORT_SYMBOL_NS_GPL(mdev_pasid_signal, MDEV_PASID);
  * Raises VFIO_PCI_ERR_IRQ_INDEX, at which a VMM stops its guest.  For errors that the
  * user cannot recover from; all others are the business of the device's own registers.
  *
- * Context: any, hard interrupts too.
+ * Context: as mdev_pasid_signal().
  */
 void mdev_pasid_signal_error(struct mdev_pasid_vdev *vdev)
 {

@@ -41,7 +41,7 @@ static void msix_write(struct mdev_pasid_vdev *vdev, u32 off, u64 val, unsigned 
 
 static u64 bar_read(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, unsigned int len)
 {
-	if (vdev->num_vectors && bar == vdev->msix_bar) {
+	if (bar == vdev->msix_bar) {
 		if (in_range(off, vdev->msix_table, vdev->num_vectors * PCI_MSIX_ENTRY_SIZE))
 			return msix_read(vdev, off - vdev->msix_table, len);
 		/* An eventfd takes every interrupt at once: none is ever pending */
@@ -54,7 +54,7 @@ static u64 bar_read(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, uns
 static void bar_write(struct mdev_pasid_vdev *vdev, unsigned int bar, u64 off, u64 val,
 		      unsigned int len)
 {
-	if (vdev->num_vectors && bar == vdev->msix_bar) {
+	if (bar == vdev->msix_bar) {
 		if (in_range(off, vdev->msix_table, vdev->num_vectors * PCI_MSIX_ENTRY_SIZE)) {
 			msix_write(vdev, off - vdev->msix_table, val, len);
 			return;
@@ -172,8 +172,8 @@ ssize_t mdev_pasid_write(struct vfio_device *vfio, const char __user *buf, size_
  *
  * The next access to one faults and asks the driver's portal() again.
  *
- * Context: a callback, or with &mdev_pasid_vdev.lock held, so that no fault can put
- * a page back before what made it invalid is done.
+ * Context: with &mdev_pasid_vdev.lock held, as in all callbacks but create and destroy, so
+ * that no fault can put a page back before what made it invalid is done.
  */
 void mdev_pasid_unmap_portals(struct mdev_pasid_vdev *vdev)
 {
@@ -239,6 +239,7 @@ static vm_fault_t portal_fault(struct vm_fault *vmf)
 	struct mdev_pasid_vdev *vdev = vmf->vma->vm_private_data;
 	unsigned int bar = vmf->pgoff >> (MDEV_PASID_OFFSET_SHIFT - PAGE_SHIFT);
 	unsigned long page = vmf->pgoff & (MDEV_PASID_OFFSET_MASK >> PAGE_SHIFT);
+	pgprot_t prot = vmf->vma->vm_page_prot;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	unsigned long pfn;
 
@@ -249,7 +250,10 @@ static vm_fault_t portal_fault(struct vm_fault *vmf)
 	}
 	pfn = portal_pfn(vdev, bar, page);
 	if (pfn) {
-		ret = vmf_insert_pfn(vmf->vma, vmf->address, pfn);
+		/* The sink is memory, and so is the portal of a device in software */
+		if (!pfn_valid(pfn))
+			prot = pgprot_decrypted(pgprot_noncached(prot));
+		ret = vmf_insert_pfn_prot(vmf->vma, vmf->address, pfn, prot);
 		trace_mdev_pasid_portal_map(vdev, bar, page,
 					    vdev->sink && pfn == page_to_pfn(vdev->sink));
 	}
@@ -280,7 +284,6 @@ int mdev_pasid_mmap(struct vfio_device *vfio, struct vm_area_struct *vma)
 		return -EINVAL;
 
 	vma->vm_private_data = vdev;
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
 	vma->vm_ops = &portal_vm_ops;
 	return 0;
