@@ -12,6 +12,7 @@
  * administrator who takes a WQ away never waits for the vdev's user.  The PF itself
  * cannot go before its last vdev has been removed.
  */
+#include <linux/delay.h>
 #include <linux/interrupt.h>
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -102,6 +103,8 @@ void vdev_hw_stop(struct idxd_vdev *v, bool abort)
 		return;
 	v->hw_on = false;
 	mdev_pasid_unmap_portals(&v->core);
+	/* For stores that are on their way to the portal; idxd itself allows them as much */
+	fsleep(100);
 	if (idxd_wq_hw_stop(v->wq, abort))
 		v->core.keep_pasid = true;
 }
@@ -130,6 +133,8 @@ static void vdev_release(struct idxd_vdev *v)
 		return;
 	v->open = false;
 	idxd_wq_set_event_handler(v->wq, NULL, NULL);
+	/* What it was told until now is not for the next user */
+	vdev_regs_reset(v);
 	free_irq(v->irq, v);
 	vdev_portal_close(v);
 }

@@ -3,8 +3,8 @@
  * BAR2: the portals
  *
  * A user who may have it gets the WQ's portal pages mapped and submits directly.
- * INTEL-SA-01084 makes that unsafe on some devices; there it takes CAP_SYS_RAWIO, as
- * with idxd's own character device.  Everybody else's stores trap: the pieces of
+ * INTEL-SA-01084 makes that unsafe on some devices; there it takes CAP_SYS_RAWIO, of who
+ * binds the vdev: a VMM may have the file from him.  Everybody else's stores trap: the pieces of
  * a descriptor are collected, the descriptor is checked, and the kernel submits it.
  */
 #include <linux/bitmap.h>
