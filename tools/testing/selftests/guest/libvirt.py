@@ -83,8 +83,9 @@ class Domain(vm.Guest):
         return vm.read("/var/log/libvirt/qemu/vdev.log")
 
     def kill(self):
+        # It may run even if it did not get as far as to be talked to
+        vm.run("virsh destroy vdev", ok=self.command is not None)
         if self.command:
-            vm.run("virsh destroy vdev")
             self.command.close()
             self.command = None
 
@@ -105,6 +106,8 @@ class Libvirtd:
         vm.wait_until(lambda: os.path.exists("/run/libvirt/libvirt-sock"), 60, "libvirtd")
 
     def __exit__(self, *_):
+        # Nobody else can end it, and it holds the vdev
+        domain.kill()
         vm.run("virsh undefine vdev", ok=False)
         self.process.terminate()
         self.process.wait()
