@@ -1685,6 +1685,9 @@ static void test_fault_gone(void)
 {
     dsa_start_enabled(FAULTY);
     qtest_memset(qts, DST, 0, 8);
+    /* It was there: nothing happens to it */
+    set_flag("gone", false);
+    g_assert_cmpuint(state(), ==, DSA_STATE_ENABLED);
     set_flag("gone", true);
     g_assert_cmphex(rd32(A_GENSTS), ==, UINT32_MAX);
     g_assert_cmphex(rd64(A_GENCAP), ==, UINT64_MAX);

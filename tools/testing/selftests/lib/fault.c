@@ -78,6 +78,7 @@ int fault_set(const char *property, const char *value)
 int fault_clear(void)
 {
 	static const char * const lasting[][2] = {
+		{ "gone", "false" },
 		{ "hang-commands", "0" },
 		{ "command-latency-ns", "0" },
 		{ "latency-ns", "0" },

@@ -63,6 +63,8 @@ static struct dsa_snapshot test_snapshot;
 /* Tests end by _exit(), so this is run once, at the end of the program. */
 static void test_restore(void)
 {
+	/* Those of a test that was killed; what follows would wait for its hung commands */
+	fault_clear();
 	vdev_sweep();
 	dsa_restore(&test_snapshot);
 }

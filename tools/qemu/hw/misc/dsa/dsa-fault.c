@@ -124,6 +124,9 @@ static void dsa_set_gone(Object *obj, bool value, Error **errp)
 {
     DSAState *s = DSA(obj);
 
+    if (value == s->gone) {
+        return;
+    }
     trace_dsa_fault("gone", value);
     s->gone = value;
     dsa_reset_function(s);
