@@ -461,6 +461,44 @@ uint64_t eventfd_wait(int fd, int ms)
 	return count;
 }
 
+/* --- the log of the kernel --------------------------------------------- */
+
+int log_open(void)
+{
+	int fd = check(open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+unsigned int log_lines(int fd, const char * const *what, unsigned int nr)
+{
+	unsigned int i, lines = 0;
+	char text[8192];
+	ssize_t len;
+
+	while ((len = read(fd, text, sizeof(text) - 1)) > 0 || errno == EPIPE) {
+		text[len > 0 ? len : 0] = '\0';
+		/* Facility 0 is the kernel; only it, and its text, is of interest */
+		if (strtoul(text, NULL, 10) >= 8)
+			continue;
+		for (i = 0; i < nr && !strstr(text, what[i]); i++)
+			;
+		lines += i < nr;
+	}
+	return lines;
+}
+
+bool log_wait(int fd, const char *what)
+{
+	unsigned int lines, i;
+
+	for (i = 0; !(lines = log_lines(fd, &what, 1)) && i < 6000; i++)
+		usleep(10000);
+	return lines;
+}
+
 /* --- iommufd ----------------------------------------------------------- */
 
 int iommufd_open(void)

@@ -122,6 +122,15 @@ int vdev_write(int fd, const struct vdev_region *region, uint64_t off, const voi
 /* Count of events on an eventfd within @ms; 0 when there was none. */
 uint64_t eventfd_wait(int fd, int ms);
 
+/* --- the log of the kernel --------------------------------------------- */
+
+/* A file of the lines that come from now on */
+int log_open(void);
+/* How many of those that were not read yet have any of the @nr strings at @what; reads them. */
+unsigned int log_lines(int fd, const char * const *what, unsigned int nr);
+/* Wait until one has @what. */
+bool log_wait(int fd, const char *what);
+
 /* --- iommufd ----------------------------------------------------------- */
 
 int iommufd_open(void);

@@ -194,35 +194,6 @@ TEST_F(faults, next_user)
 	EXPECT_EQ(0, eventfd_wait(self->event[0], 0));
 }
 
-/* Lines of the kernel log from now on */
-static int log_open(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd >= 0)
-		lseek(fd, 0, SEEK_END);
-	return fd;
-}
-
-/* Those with any of the @nr strings at @what in them */
-static unsigned int log_lines(int fd, const char * const *what, unsigned int nr)
-{
-	unsigned int i, lines = 0;
-	char text[8192];
-	ssize_t len;
-
-	while ((len = read(fd, text, sizeof(text) - 1)) > 0 || errno == EPIPE) {
-		text[len > 0 ? len : 0] = '\0';
-		/* Facility 0 is the kernel; only it, and its text, is of interest */
-		if (strtoul(text, NULL, 10) >= 8)
-			continue;
-		for (i = 0; i < nr && !strstr(text, what[i]); i++)
-			;
-		lines += i < nr;
-	}
-	return lines;
-}
-
 /* One makes as many faults as it can; the other works, and the log is silent. */
 TEST_F(faults, storm)
 {
@@ -257,7 +228,6 @@ TEST_F(faults, storm)
 TEST_F(faults, line_of_others)
 {
 	struct test_vdev *v = &self->v[0], *w = &self->v[1];
-	const char *const about = w->uuid;
 	int i, log = log_open();
 
 	ASSERT_LE(0, log);
@@ -270,9 +240,7 @@ TEST_F(faults, line_of_others)
 	fault(w, HOLE, false);
 	ASSERT_LT(0, eventfd_wait(self->event[1], 10000));
 	/* The eventfd is signalled before the line is written */
-	for (i = 0; i < 6000 && !log_lines(log, &about, 1); i++)
-		usleep(10000);
-	EXPECT_GT(6000, i);
+	EXPECT_TRUE(log_wait(log, w->uuid));
 	close(log);
 }
 
