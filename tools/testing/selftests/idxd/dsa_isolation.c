@@ -376,7 +376,7 @@ TEST_F(iso, killed_under_load)
 {
 	struct test_vdev w;
 	uint8_t *shared;
-	int i, ready[2];
+	int ready[2];
 	char c;
 	pid_t pid;
 
@@ -407,9 +407,7 @@ TEST_F(iso, killed_under_load)
 	ASSERT_EQ(1, read(ready[0], &c, 1));
 	kill(pid, SIGKILL);
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
-	for (i = 0; i < 6000 && !vdev_state_is(w.uuid, "closed"); i++)
-		usleep(10000);
-	EXPECT_TRUE(vdev_state_is(w.uuid, "closed"));
+	EXPECT_TRUE(vdev_state_becomes(w.uuid, "closed"));
 	EXPECT_GT(TEST_LOAD, load_done(&w.mem));
 	memset(shared, 0x42, MEM_SIZE);
 	ASSERT_EQ(0, thaw_load());

@@ -44,16 +44,6 @@ static int start(struct test_vdev *v)
 	return ret ?: dsa_start(&v->dsa);
 }
 
-/* The state that other processes bring about may come a moment later. */
-static bool becomes(const char *uuid, const char *state)
-{
-	int i;
-
-	for (i = 0; i < 500 && !vdev_state_is(uuid, state); i++)
-		usleep(20000);
-	return vdev_state_is(uuid, state);
-}
-
 #define HELD "cannot bind: process %d (%s) has bound the vdev to an iommufd; close that file first, wherever it was passed"
 
 /* Refused to another user, who is told that process @pid (@comm) has it? */
@@ -192,7 +182,7 @@ TEST_F(files, fork)
 	EXPECT_HELD(getpid(), "vdev_files");
 	close(go[1]);
 	EXPECT_EQ(0, exit_status(pid));
-	EXPECT_TRUE(becomes(self->v.uuid, "closed"));
+	EXPECT_TRUE(vdev_state_becomes(self->v.uuid, "closed"));
 	EXPECT_EQ(0, bind_anew(self->v.uuid));
 }
 
@@ -256,7 +246,7 @@ TEST_F(files, left_in_socket)
 	EXPECT_TRUE(vdev_state_is(self->v.uuid, "attached"));
 	close(sockets[0]);
 	close(sockets[1]);
-	EXPECT_TRUE(becomes(self->v.uuid, "closed"));
+	EXPECT_TRUE(vdev_state_becomes(self->v.uuid, "closed"));
 	EXPECT_EQ(0, bind_anew(self->v.uuid));
 }
 
@@ -291,7 +281,7 @@ TEST_F(files, killed)
 	EXPECT_HELD(pid, "victim");
 	kill(pid, SIGKILL);
 	EXPECT_EQ(-1, exit_status(pid));
-	EXPECT_TRUE(becomes(self->v.uuid, "closed"));
+	EXPECT_TRUE(vdev_state_becomes(self->v.uuid, "closed"));
 	EXPECT_EQ(0, bind_anew(self->v.uuid));
 }
 

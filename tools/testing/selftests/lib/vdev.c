@@ -233,6 +233,15 @@ bool vdev_state_is(const char *uuid, const char *state)
 	return vdev_attr(uuid, "state", buf, sizeof(buf)) > 0 && !strcmp(buf, state);
 }
 
+bool vdev_state_becomes(const char *uuid, const char *state)
+{
+	int i;
+
+	for (i = 0; i < 6000 && !vdev_state_is(uuid, state); i++)
+		usleep(10000);
+	return vdev_state_is(uuid, state);
+}
+
 /* --- VFIO -------------------------------------------------------------- */
 
 int vdev_open(const char *uuid)

@@ -71,6 +71,8 @@ bool is_sentence(const char *text, const char *start);
 bool last_error_is_sentence(const char *uuid, const char *start);
 /* Does pasid/state read @state? */
 bool vdev_state_is(const char *uuid, const char *state);
+/* What another process brings about may come a moment later: wait for it. */
+bool vdev_state_becomes(const char *uuid, const char *state);
 
 /* --- VFIO -------------------------------------------------------------- */
 
