@@ -719,6 +719,9 @@ static int vdev_enable_wq(struct vdev_wq *w, struct device *dev)
 		goto err_type;
 	}
 	ret = idxd_wq_hw_stop(wq, false);
+	/* The DMA of a device that was lost over it has ended: it has stopped, but for good */
+	if (!ret && !idxd_wq_hw_alive(wq))
+		ret = -EIO;
 	if (ret) {
 		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
 					 "cannot lend %s: the device does not stop it (error %d); disable and enable %s",
