@@ -16,6 +16,7 @@ FIXTURE(handle) {
 	struct dsa *dsa;
 	struct dsa_mem *mem;
 	int32_t efd[2];
+	bool broken;
 };
 
 FIXTURE_VARIANT(handle) {
@@ -42,6 +43,11 @@ FIXTURE_SETUP(handle)
 FIXTURE_TEARDOWN(handle)
 {
 	EXPECT_EQ(0, test_vdev_down(&self->v));
+	if (!self->broken)
+		return;
+	EXPECT_EQ(0, fault_clear());
+	EXPECT_EQ(0, sysfs_write(IDXD_CMD_TIMEOUT_DEFAULT, IDXD_CMD_TIMEOUT));
+	EXPECT_EQ(0, dsa_rebind(&self->pool));
 }
 
 static int noop_with(struct dsa *dsa, struct dsa_mem *mem, uint16_t handle)
@@ -71,8 +77,7 @@ TEST_F(handle, revoked)
 {
 	uint16_t old = self->dsa->int_handle;
 
-	if (!fault_possible() && !getenv("VDEV_SELFTEST_REQUIRED"))
-		SKIP(return, "no QEMU that makes the DSA misbehave");
+	TEST_FAULTS();
 	ASSERT_EQ(0, fault_set("revoke-int-handles", "true"));
 	EXPECT_EQ(1, eventfd_wait(self->efd[0], 10000));
 	EXPECT_EQ(INTC_REVOKED, dsa_read32(self->dsa, DSA_INTCAUSE));
@@ -90,6 +95,7 @@ TEST_F(handle, revoked)
 /* A reset after that gives back what is there to be given back, and no more. */
 TEST_F(handle, revoked_and_reset)
 {
+	TEST_FAULTS();
 	ASSERT_EQ(0, fault_set("revoke-int-handles", "true"));
 	EXPECT_EQ(1, eventfd_wait(self->efd[0], 10000));
 	EXPECT_EQ(0, vdev_reset(self->v.fd));
@@ -97,6 +103,53 @@ TEST_F(handle, revoked_and_reset)
 	ASSERT_EQ(0, dsa_request_int_handle(self->dsa));
 	EXPECT_EQ(DSA_COMP_SUCCESS, noop_with(self->dsa, self->mem, self->dsa->int_handle));
 	EXPECT_EQ(1, eventfd_wait(self->efd[1], 5000));
+}
+
+/*
+ * The device ends no command any more. Neither does the user wait for ever, and he learns
+ * that it is broken; NULL, or what is not so.
+ */
+static const char *not_bounded(struct test_vdev *v, uint32_t cmd, uint32_t operand)
+{
+	int32_t err = eventfd(0, EFD_CLOEXEC);
+	time_t since;
+
+	if (vdev_irq_eventfds(v->fd, VFIO_PCI_ERR_IRQ_INDEX, 0, 1, &err) ||
+	    sysfs_write("500", IDXD_CMD_TIMEOUT) ||
+	    fault_set("hang-commands", FAULT_ALL_COMMANDS))
+		return "nothing hangs";
+	since = time(NULL);
+	if (dsa_cmd(&v->dsa, cmd, operand) != ERR_HW)
+		return "the command does not fail";
+	/* Far below the timeout that it has usually */
+	if (time(NULL) - since >= 20)
+		return "the command takes too long";
+	if (eventfd_wait(err, 10000) != 1)
+		return "no error interrupt";
+	close(err);
+	return GENSTS_STATE(dsa_read32(&v->dsa, DSA_GENSTS)) == GENSTS_HALT ? NULL : "GENSTS";
+}
+
+#define EXPECT_BOUNDED(...) do {							\
+	const char *__what = not_bounded(__VA_ARGS__);					\
+	EXPECT_EQ(NULL, __what) {							\
+		TH_LOG("%s", __what);							\
+	}										\
+} while (0)
+
+TEST_F(handle, hung_request)
+{
+	TEST_FAULTS();
+	ASSERT_EQ(0, dsa_cmd(self->dsa, CMD_RELEASE_INT_HANDLE, self->dsa->int_handle));
+	self->broken = true;
+	EXPECT_BOUNDED(&self->v, CMD_REQUEST_INT_HANDLE, 1);
+}
+
+TEST_F(handle, hung_release)
+{
+	TEST_FAULTS();
+	self->broken = true;
+	EXPECT_BOUNDED(&self->v, CMD_RELEASE_INT_HANDLE, self->dsa->int_handle);
 }
 
 TEST_HARNESS_MAIN

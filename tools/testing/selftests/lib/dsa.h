@@ -14,6 +14,8 @@
 #define DSA_DRIVERS		"/sys/bus/dsa/drivers"
 #define DSA_DEVICES		"/sys/bus/dsa/devices"
 #define DSA_PCI_DRIVER		"/sys/bus/pci/drivers/idxd"
+#define IDXD_CMD_TIMEOUT	"/sys/module/idxd/parameters/cmd_timeout_ms"
+#define IDXD_CMD_TIMEOUT_DEFAULT "30000"
 #define DSA_WQ_DRIVER		"vdev"
 #define DSA_TYPE		"idxd-1dwq"
 #define DSA_WQ_SIZE		16

@@ -12,7 +12,7 @@
 bool fault_possible(void);
 /* Set a property of the device; @value is JSON: a number, true or false. */
 int fault_set(const char *property, const char *value);
-/* All commands, for "hang-commands" */
+/* For "hang-commands" */
 #define FAULT_ALL_COMMANDS	"4294967295"
 /* Take all lasting faults away; -ENOENT if there is no monitor, hence no fault. */
 int fault_clear(void);

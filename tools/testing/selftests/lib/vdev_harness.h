@@ -58,6 +58,8 @@ struct test_vdev {
 	ASSERT_TRUE(condition);							\
 } while (0)
 
+#define TEST_FAULTS() TEST_REQUIRE(fault_possible(), "no QEMU that makes the DSA misbehave")
+
 static struct dsa_snapshot test_snapshot;
 
 /* Tests end by _exit(), so this is run once, at the end of the program. */
