@@ -322,6 +322,9 @@ long dsa_cmd_wait(struct dsa *dsa)
 	uint32_t sts;
 
 	while ((sts = dsa_read32(dsa, DSA_CMDSTS)) & CMDSTS_ACTIVE) {
+		/* A device that is gone reads as all ones */
+		if (sts == ~0u)
+			return -ENODEV;
 		if (now_ms() > end)
 			return -ETIMEDOUT;
 		usleep(100);

@@ -178,7 +178,7 @@ int dsa_write32(struct dsa *dsa, uint64_t reg, uint32_t value);
 int dsa_write64(struct dsa *dsa, uint64_t reg, uint64_t value);
 uint32_t dsa_wqcfg(struct dsa *dsa, unsigned int word);
 
-/* Run a command and wait for its end: CMDSTS, or -ETIMEDOUT. */
+/* Run a command and wait for its end: CMDSTS, -ETIMEDOUT, or -ENODEV if the device is gone. */
 long dsa_cmd(struct dsa *dsa, uint32_t code, uint32_t operand);
 /* The second half of that */
 long dsa_cmd_wait(struct dsa *dsa);
