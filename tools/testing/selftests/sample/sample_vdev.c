@@ -584,4 +584,83 @@ TEST(remove_and_unregister)
 	}
 }
 
+/* --- the modules go, while there are users ---------------------------------- */
+
+struct users {
+	unsigned int bound;	/* lives with a bind */
+	unsigned int lost;	/* vdevs that went with the module */
+};
+
+static void use_until_killed(struct users *users)
+{
+	for (;;) {
+		int iommufd = iommufd_open();
+		struct sample s;
+		bool created, bound;
+
+		bound = !sample_bind(&s, iommufd);
+		created = s.fd >= 0;
+		usleep(rand() % 20000);
+		sample_close(&s);
+		close(iommufd);
+		/* Now the vdev is there, and nobody has it */
+		usleep(rand() % 20000);
+		if (bound)
+			__atomic_fetch_add(&users->bound, 1, __ATOMIC_SEQ_CST);
+		if (vdev_remove(s.uuid) && created)
+			__atomic_fetch_add(&users->lost, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+/* The modules are refused while a vdev is bound; else all vdevs go with them. */
+TEST(unload)
+{
+	static const char * const modules[] = { "siov_sample", "siov_pf", "siov_iommu" };
+	unsigned int m, unloaded[3] = { }, refused = 0;
+	time_t deadline = time(NULL) + 100;
+	struct users *users;
+	long long available;
+	char command[64];
+	int n, ret;
+	pid_t pid;
+
+	if (!sample_load())
+		SKIP(return, "no siov_sample module");
+	vdev_sweep();
+	available = vdev_available(SAMPLE_PARENT, SAMPLE_TYPE);
+	users = mmap(NULL, sizeof(*users), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		     -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)users);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		use_until_killed(users);
+
+	for (n = 0; n < 8 || !unloaded[0] || !refused ||
+	     !__atomic_load_n(&users->lost, __ATOMIC_SEQ_CST); n++) {
+		if (time(NULL) > deadline)
+			break;
+		for (m = 0; m < ARRAY_SIZE(modules); m++) {
+			snprintf(command, sizeof(command), "rmmod %s 2>/dev/null", modules[m]);
+			ret = system(command);
+			unloaded[m] += !ret;
+			refused += !m && ret;
+		}
+		EXPECT_EQ(0, system("modprobe siov_sample"));
+		usleep(rand() % 50000);
+	}
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+	vdev_sweep();
+
+	EXPECT_LT(0, users->bound);
+	EXPECT_LT(0, users->lost);
+	EXPECT_LT(0, refused);
+	EXPECT_LT(0, unloaded[0]);
+	EXPECT_EQ(available, vdev_available(SAMPLE_PARENT, SAMPLE_TYPE));
+	TH_LOG("%s unloaded %u times, %s %u, %s %u; refused %u times; %u binds, %u vdevs lost",
+	       modules[0], unloaded[0], modules[1], unloaded[1], modules[2], unloaded[2], refused,
+	       users->bound, users->lost);
+}
+
 TEST_HARNESS_MAIN
