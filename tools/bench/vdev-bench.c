@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vdev-bench ROW..: what a vdev costs, and what others cost that do a like thing
+ * vdev-bench ROW: what a vdev costs, and what others cost that do a like thing
  *
  * Prints a line of JSON for each figure, and a comment where one cannot be had.
  * Documentation/admin-guide/vdev-bench.rst says what is counted, and how.
@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,10 +147,21 @@ struct kind {
 static struct dsa_pool pool;
 static struct dsa_snapshot before;
 
+/* To which CPUs interrupts go that are requested from now on */
+static const char default_cpus[] = "/proc/irq/default_smp_affinity";
+static char cpus_before[64];
+
+static void remember(void)
+{
+	dsa_snapshot(&before);
+	must(sysfs_read(cpus_before, sizeof(cpus_before), "%s", default_cpus), default_cpus);
+}
+
 static void put_back(void)
 {
 	vdev_sweep();
 	dsa_restore(&before);
+	must(sysfs_write(cpus_before, "%s", default_cpus), default_cpus);
 }
 
 static const struct kind kinds[] = {
@@ -740,16 +752,13 @@ static double interruption(struct target *t)
 
 static void interrupt(void)
 {
-	static const char default_cpus[] = "/proc/irq/default_smp_affinity";
 	double took[2 * TRIES];
-	char all_cpus[64];
 	struct target t;
 	unsigned int i, n;
 	cpu_set_t cpu;
 	int try;
 
 	/* What is requested from now on comes to the CPU that waits for it */
-	must(sysfs_read(all_cpus, sizeof(all_cpus), "%s", default_cpus), default_cpus);
 	must(sysfs_write("1", "%s", default_cpus), default_cpus);
 	CPU_ZERO(&cpu);
 	CPU_SET(0, &cpu);
@@ -772,7 +781,6 @@ static void interrupt(void)
 		figure("interrupt", t.who, took[n / 2], "vector 1");
 		target_close(&t);
 	}
-	must(sysfs_write(all_cpus, "%s", default_cpus), default_cpus);
 }
 
 /* --- walks --------------------------------------------------------------- */
@@ -972,30 +980,31 @@ static const struct {
 int main(int argc, char **argv)
 {
 	struct rlimit files = { 8192 + 64, 8192 + 64 };
-	int arg, status;
-	unsigned int i;
+	unsigned int i = 0;
+	int status;
 	pid_t child;
 
+	while (argc == 2 && i < ARRAY_SIZE(rows) && strcmp(argv[1], rows[i].name))
+		i++;
+	/* One, as a row can leave less to the next: "submit" drops a capability */
+	if (argc != 2 || i == ARRAY_SIZE(rows))
+		errx(2, "say which row, of those in Documentation/admin-guide/vdev-bench.rst");
 	setrlimit(RLIMIT_NOFILE, &files);
-	dsa_snapshot(&before);
+	remember();
 	/* In a process of its own, with which all that it has open ends, however it ends */
 	child = fork();
 	if (child) {
+		/* It ends the child, and that is waited for */
+		signal(SIGINT, SIG_IGN);
 		if (child < 0 || waitpid(child, &status, 0) < 0)
 			err(1, "fork");
 		put_back();
 		return !WIFEXITED(status) || WEXITSTATUS(status);
 	}
-	for (arg = 1; arg < argc; arg++) {
-		for (i = 0; i < ARRAY_SIZE(rows) && strcmp(argv[arg], rows[i].name); i++)
-			;
-		if (i == ARRAY_SIZE(rows))
-			errx(2, "there is no row %s", argv[arg]);
-		must(dsa_pool_get(&pool, rows[i].wqs), "the pool of WQs");
-		unit = rows[i].unit;
-		if (!unit)
-			counter_init();
-		rows[i].run();
-	}
+	must(dsa_pool_get(&pool, rows[i].wqs), "the pool of WQs");
+	unit = rows[i].unit;
+	if (!unit)
+		counter_init();
+	rows[i].run();
 	return 0;
 }
