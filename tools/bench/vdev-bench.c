@@ -417,14 +417,19 @@ static void registers(void)
 		must(vdev_region_info(d.fd, CONFIG, &region), "config");
 		must(vdev_write(d.fd, &region, PCI_COMMAND, &command, sizeof(command)), "enable");
 		must(vdev_region_info(d.fd, regs[i].region, &region), "region");
+		/* What fails is no figure */
+		must(vdev_read(d.fd, &region, regs[i].offset, &value, regs[i].len), "read");
 		figure("register read", regs[i].who,
 		       LEAST(CALLS, vdev_read(d.fd, &region, regs[i].offset, &value, regs[i].len)),
 		       "%s %u", regs[i].what, regs[i].len);
-		if (regs[i].write)
+		if (regs[i].write) {
+			must(vdev_write(d.fd, &region, regs[i].offset, &value, regs[i].len),
+			     "write");
 			figure("register write", regs[i].who,
 			       LEAST(CALLS, vdev_write(d.fd, &region, regs[i].offset, &value,
 						       regs[i].len)),
 			       "%s %u", regs[i].what, regs[i].len);
+		}
 		if (pf)
 			close(d.fd);
 		else
@@ -732,12 +737,12 @@ static double interruption(struct target *t)
 {
 	struct dsa_hw_desc desc = dsa_desc(&t->mem, 0, DSA_OPCODE_NOOP);
 	uint64_t last, now, longest = 0, events;
-	unsigned int rest = 20000;
+	unsigned int left = 1u << 28, rest = 20000;	/* seconds, and enough after it */
 
 	desc.flags |= IDXD_OP_FLAG_RCI;
 	desc.int_handle = t->dsa.int_handle;
 	dsa_submit(&t->dsa, &desc);
-	for (last = tsc(); rest; last = now) {
+	for (last = tsc(); left && rest; last = now, left--) {
 		now = tsc();
 		if (now - last > longest)
 			longest = now - last;
