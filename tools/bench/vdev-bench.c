@@ -303,15 +303,25 @@ static uint32_t mapped(int iommufd, uint8_t *mem, unsigned int ranges)
 	return ioas;
 }
 
-static void bind_and_attach(int iommufd, int fd, uint32_t ioas, const char *who,
-			    unsigned int ranges, unsigned int nth)
+/* Leaves D attached, or the PF if D is NULL: its file */
+static int bind_and_attach(int iommufd, const struct device *d, uint32_t ioas, const char *who,
+			   unsigned int ranges, unsigned int nth)
 {
 	static const char * const name[] = { "1st", [7] = "8th" };
-	double bind = ONCE(must(vdev_bind(fd, iommufd, NULL), "bind"));
-	double attach, least = -1;
+	double bind, attach, least_bind = -1, least = -1;
 	uint32_t pt = ioas;
-	int try;
+	int try, fd = -1;
 
+	for (try = 0; try < TRIES; try++) {
+		if (try)
+			close(fd);
+		fd = d ? vdev_open(d->uuid) : pf_open();
+		must(fd, "open");
+		bind = ONCE(must(vdev_bind(fd, iommufd, NULL), "bind"));
+		if (least_bind < 0 || bind < least_bind)
+			least_bind = bind;
+	}
+	/* The first makes the page table, once */
 	for (try = 0; try < (nth ? TRIES : 1); try++) {
 		if (try)
 			must(vdev_detach(fd), "detach");
@@ -321,9 +331,10 @@ static void bind_and_attach(int iommufd, int fd, uint32_t ioas, const char *who,
 		pt = ioas;
 	}
 	if (name[nth]) {
-		figure("bind", who, bind, "%u %s", ranges, name[nth]);
+		figure("bind", who, least_bind, "%u %s", ranges, name[nth]);
 		figure("attach", who, least, "%u %s", ranges, name[nth]);
 	}
+	return fd;
 }
 
 static void attach(void)
@@ -334,7 +345,7 @@ static void attach(void)
 	unsigned int i, j, r;
 	uint32_t ioas;
 	uint8_t *mem;
-	int iommufd, pf;
+	int iommufd;
 
 	mem = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -347,18 +358,16 @@ static void attach(void)
 		for (i = 0; i < ARRAY_SIZE(who); i++) {
 			ioas = mapped(iommufd, mem, ranges[r]);
 			for (j = 0; j < ARRAY_SIZE(d); j++) {
-				device_open(kind(who[i]), &d[j]);
-				bind_and_attach(iommufd, d[j].fd, ioas, who[i], ranges[r], j);
+				device_create(kind(who[i]), &d[j]);
+				d[j].fd = bind_and_attach(iommufd, &d[j], ioas, who[i], ranges[r], j);
 			}
 			for (j = 0; j < ARRAY_SIZE(d); j++)
 				device_remove(&d[j]);
 			must(iommufd_destroy(iommufd, ioas), "destroy");
 		}
-		pf = pf_open();
-		if (pf >= 0) {
+		if (getenv("BENCH_PF")) {
 			ioas = mapped(iommufd, mem, ranges[r]);
-			bind_and_attach(iommufd, pf, ioas, "vfio-pci", ranges[r], 0);
-			close(pf);
+			close(bind_and_attach(iommufd, NULL, ioas, "vfio-pci", ranges[r], 0));
 			must(iommufd_destroy(iommufd, ioas), "destroy");
 		}
 	}
