@@ -31,13 +31,14 @@ help:
 	@echo '  test-debug    the tests in a kernel that looks for memory errors and leaks, and where'
 	@echo '                allocations fail; takes a good half hour'
 	@echo '  test-kcsan    the tests that need no guest, in a kernel that looks for data races'
-	@echo '  fuzz          fuzz the interface of vdevs in that kernel, for SECONDS=$(SECONDS)'
-	@echo '  soak          vdevs come and go beside guests and the host, for SECONDS=$(SECONDS)'
+	@echo '  fuzz          fuzz the interface of vdevs in the debug kernel, for SECONDS=$(SECONDS)'
+	@echo '  soak          vdevs come and go beside guests and the host in the debug kernel,'
+	@echo '                for SECONDS=$(SECONDS)'
 	@echo '  bench         what a vdev costs, beside what people use today; ROWS="name.." for some'
 	@echo '  bench-compare the same for another revision, too (BASE=<rev>), and what differs'
 	@echo '  shell         a prompt'
 	@echo '  lab           only build it'
-	@echo '  lab-clean     remove all that was built'
+	@echo '  lab-clean     remove all that was built and is not in use'
 	@echo '  htmldocs      the documentation as HTML (KSRC=<kernel source>: without the lab)'
 	@echo 'For a kernel that carries patches/linux-6.12:'
 	@echo '  modules       build the modules outside of its tree (KDIR=$(KDIR))'
@@ -73,7 +74,7 @@ fuzz soak:
 bench:
 	@tools/bench/bench $(ROWS)
 bench-compare:
-	@tools/bench/bench-compare $(BASE) $(ROWS)
+	@tools/bench/bench-compare "$(BASE)" $(ROWS)
 lab-clean:
 	@$(LAB) clean
 
