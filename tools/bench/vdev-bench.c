@@ -583,6 +583,8 @@ static void memory(void)
 
 /* --- a DSA that is ready for descriptors --------------------------------- */
 
+#define MEM	(6ull << 20)
+
 struct target {
 	const char *who;
 	int iommufd;
@@ -619,7 +621,7 @@ static void target_start(struct target *t)
 }
 
 /* False if there is none: a second DSA for vfio-pci */
-static bool target_open(struct target *t, const char *who)
+static bool target_open(struct target *t, const char *who, size_t size)
 {
 	bool pf = !strcmp(who, "vfio-pci");
 	int32_t events[2] = { -1, -1 };
@@ -639,7 +641,7 @@ static bool target_open(struct target *t, const char *who)
 		device_bind(kind("1dwq"), &t->d, t->iommufd);
 	}
 	must(ioas_alloc(t->iommufd, &ioas), "IOAS");
-	must(dsa_mem_alloc(&t->mem, t->iommufd, ioas, IOVA, 6 << 20), "memory");
+	must(dsa_mem_alloc(&t->mem, t->iommufd, ioas, IOVA, size), "memory");
 	must(vdev_attach(t->d.fd, &ioas), "attach");
 	must(dsa_init(&t->dsa, t->d.fd), "regions");
 	t->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -707,17 +709,17 @@ static void submit(void)
 	struct target t;
 
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-	if (target_open(&t, "1dwq")) {
+	if (target_open(&t, "1dwq", MEM)) {
 		submit_by(&t.dsa, &t.mem, "vdev, direct");
 		target_close(&t);
 	}
-	if (target_open(&t, "vfio-pci")) {
+	if (target_open(&t, "vfio-pci", MEM)) {
 		submit_by(&t.dsa, &t.mem, "vfio-pci");
 		target_close(&t);
 	}
 	/* A user whose portal has to be mediated */
 	must(drop_rawio(), "CAP_SYS_RAWIO");
-	target_open(&t, "1dwq");
+	target_open(&t, "1dwq", MEM);
 	if (t.dsa.portal)
 		errx(1, "who has no CAP_SYS_RAWIO can map the portal");
 	submit_by(&t.dsa, &t.mem, "vdev, mediated");
@@ -779,7 +781,7 @@ static void interrupt(void)
 	if (sched_setaffinity(0, sizeof(cpu), &cpu))
 		err(1, "CPU 0");
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
-		if (!target_open(&t, targets[i]))
+		if (!target_open(&t, targets[i], MEM))
 			continue;
 		n = 0;
 		for (try = 0; try < 2 * TRIES; try++) {
@@ -809,7 +811,7 @@ static void walk(void)
 	int try;
 
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
-		if (!target_open(&t, targets[i]))
+		if (!target_open(&t, targets[i], MEM))
 			continue;
 		for (try = 0; try < TRIES; try++) {
 			desc = dsa_desc_move(&t.mem, 0, 1 << 20, 2 << 20, sizes[i]);
@@ -883,7 +885,7 @@ static void copy_row(void)
 	struct target t;
 
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
-		if (!target_open(&t, targets[i]))
+		if (!target_open(&t, targets[i], MEM))
 			continue;
 		dsa_fill(t.mem.va + COPY_SRC, 2 << 20, 1);
 		for (s = 0; s < ARRAY_SIZE(sizes); s++)
@@ -951,7 +953,7 @@ static void reset(void)
 			double least = -1, reset = -1;
 			int try;
 
-			for (try = 0; try < TRIES && target_open(&t, targets[i]); try++) {
+			for (try = 0; try < TRIES && target_open(&t, targets[i], PAGE); try++) {
 				double value;
 
 				if (!try)
