@@ -275,6 +275,7 @@ class Guest:
         self.launch()
         self.command = self.connect("command")
         self.qmp_socket = self.connect("qmp")
+        self.qmp_socket.settimeout(60)
         self.qmp_file = self.qmp_socket.makefile("r")
         self.qmp_answer()
         self.qmp("qmp_capabilities")
@@ -306,17 +307,17 @@ class Guest:
         lines = []
         line = b""
         end = time.monotonic() + seconds
+        self.command.settimeout(1)
         while True:
-            self.command.settimeout(1)
+            if time.monotonic() > end:
+                raise Failure(f"the guest did not answer in {seconds} s; it said:\n" +
+                              "\n".join(lines[-10:]) + f"\nconsole:\n{self.console()[-1500:]}")
             try:
                 byte = self.command.recv(1)
-                check(byte, f"QEMU ended: {self.qemu_log()}")
             except TimeoutError:
                 self.check_alive()
-                check(time.monotonic() < end,
-                      f"the guest did not answer in {seconds} s; it said:\n" +
-                      "\n".join(lines[-10:]) + f"\nconsole:\n{self.console()[-1500:]}")
                 continue
+            check(byte, f"QEMU ended: {self.qemu_log()}")
             if byte != b"\n":
                 line += byte
                 continue
@@ -353,7 +354,6 @@ class Guest:
                 return answer
 
     def qmp(self, command, **arguments):
-        self.qmp_socket.settimeout(60)
         self.qmp_socket.sendall(json.dumps({"execute": command,
                                             "arguments": arguments}).encode() + b"\n")
         answer = self.qmp_answer()
