@@ -15,6 +15,7 @@
 #include "user.h"
 
 #define MSIX		VFIO_PCI_MSIX_IRQ_INDEX
+#define MAX_IRQS	2u
 /* More than any step takes; it would be without end */
 #define MAX_NTH		20000
 
@@ -30,7 +31,9 @@ struct target {
 	/* "create" of the type, and "remove" of the vdev */
 	int create;
 	int remove;
-	int event[2];
+	/* For set_irqs: its interrupts, and two eventfds for each of them */
+	unsigned int irq_index, nr_irqs;
+	int event[2][MAX_IRQS];
 };
 
 FIXTURE(fail_nth) {
@@ -192,7 +195,7 @@ FIXTURE_SETUP(fail_nth)
 {
 	struct target *t = &self->t;
 	char path[VDEV_PATH_MAX];
-	int i;
+	int i, j;
 
 	t->nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (t->nth < 0 && !getenv("VDEV_SELFTEST_FAIL_NTH"))
@@ -214,10 +217,11 @@ FIXTURE_SETUP(fail_nth)
 		 t->u.parent, t->u.type);
 	t->create = open(path, O_WRONLY | O_CLOEXEC);
 	ASSERT_LE(0, t->create);
-	for (i = 0; i < 2; i++) {
-		t->event[i] = eventfd(0, EFD_CLOEXEC);
-		ASSERT_LE(0, t->event[i]);
-	}
+	for (i = 0; i < 2; i++)
+		for (j = 0; j < MAX_IRQS; j++) {
+			t->event[i][j] = eventfd(0, EFD_CLOEXEC);
+			ASSERT_LE(0, t->event[i][j]);
+		}
 	t->remove = -1;
 }
 
@@ -255,7 +259,9 @@ struct step {
 	bool must;
 };
 
-static void run_step(struct __test_metadata *_metadata, struct target *t, const struct step *step)
+/* Returns how many failures there were */
+static unsigned int run_step(struct __test_metadata *_metadata, struct target *t,
+			     const struct step *step)
 {
 	unsigned int nth, refused = 0;
 	char before[256], now[256];
@@ -309,6 +315,7 @@ static void run_step(struct __test_metadata *_metadata, struct target *t, const 
 		}
 	}
 	TH_LOG("%s: %u failures, %u refusals", step->name, nth - 2, refused);
+	return nth - 2;
 }
 
 #define ASSERT_UP(stage) do {							\
@@ -371,8 +378,11 @@ static int run_remove(struct target *t)
 static int after_remove(struct target *t)
 {
 	/* Its node in /dev can stay, for want of memory, and lead nowhere */
-	return path_exists(MDEV_DEVICES "/%s", t->u.uuid) || open(t->cdev, O_RDWR) >= 0 ?
-	       -EEXIST : 0;
+	int fd = open(t->cdev, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return path_exists(MDEV_DEVICES "/%s", t->u.uuid) || fd >= 0 ? -EEXIST : 0;
 }
 
 static int undo_remove(struct target *t)
@@ -562,21 +572,35 @@ TEST_F(fail_nth, detach)
 
 /* --- interrupts ----------------------------------------------------------- */
 
-/* Vector 0 reaches event @i, and not the other */
+/* Each interrupt reaches its event @i, and no other */
 static int triggers(struct target *t, int i)
 {
-	int ret = vdev_set_irqs(t->u.fd, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
-				MSIX, 0, 1, NULL, 0);
+	unsigned int n, m;
+	int ret;
 
-	if (ret)
-		return ret;
-	return eventfd_wait(t->event[i], 2000) == 1 &&
-	       eventfd_wait(t->event[!i], 0) == 0 ? 0 : -EINVAL;
+	for (n = 0; n < t->nr_irqs; n++) {
+		ret = vdev_set_irqs(t->u.fd, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+				    t->irq_index, n, 1, NULL, 0);
+		if (ret)
+			return ret;
+		if (eventfd_wait(t->event[i][n], 2000) != 1)
+			return -EINVAL;
+		for (m = 0; m < MAX_IRQS; m++)
+			if (eventfd_wait(t->event[!i][m], 0) ||
+			    (m != n && eventfd_wait(t->event[i][m], 0)))
+				return -EINVAL;
+	}
+	return 0;
+}
+
+static int set_irqs(struct target *t, int i)
+{
+	return vdev_irq_eventfds(t->u.fd, t->irq_index, 0, t->nr_irqs, t->event[i]);
 }
 
 static int run_set_irqs(struct target *t)
 {
-	return vdev_irq_eventfds(t->u.fd, MSIX, 0, 1, &t->event[1]);
+	return set_irqs(t, 1);
 }
 
 static int before_set_irqs(struct target *t)
@@ -591,9 +615,10 @@ static int after_set_irqs(struct target *t)
 
 static int undo_set_irqs(struct target *t)
 {
-	return vdev_irq_eventfds(t->u.fd, MSIX, 0, 1, &t->event[0]);
+	return set_irqs(t, 0);
 }
 
+/* One vector, all vectors, and what is no vector */
 TEST_F(fail_nth, set_irqs)
 {
 	struct target *t = &self->t;
@@ -601,8 +626,18 @@ TEST_F(fail_nth, set_irqs)
 		.name = "SET_IRQS", .run = run_set_irqs, .before = before_set_irqs,
 		.after = after_set_irqs, .undo = undo_set_irqs,
 	};
+	struct vfio_irq_info info;
 
 	ASSERT_UP(BOUND);
+	ASSERT_EQ(0, vdev_irq_info(t->u.fd, MSIX, &info));
+	ASSERT_GE(MAX_IRQS, info.count);
+	t->irq_index = MSIX;
+	for (t->nr_irqs = 1; t->nr_irqs <= info.count; t->nr_irqs++) {
+		ASSERT_EQ(0, undo_set_irqs(t));
+		run_step(_metadata, t, &step);
+	}
+	t->irq_index = VFIO_PCI_ERR_IRQ_INDEX;
+	t->nr_irqs = 1;
 	ASSERT_EQ(0, undo_set_irqs(t));
 	run_step(_metadata, t, &step);
 }
@@ -676,7 +711,8 @@ TEST_F(fail_nth, fault)
 	signal(SIGBUS, on_bus_error);
 	ASSERT_UP(STARTED);
 	ASSERT_EQ(0, run_mmap(t));
-	run_step(_metadata, t, &step);
+	/* Page tables */
+	EXPECT_LT(0u, run_step(_metadata, t, &step));
 	undo_mmap(t);
 }
 
