@@ -7,6 +7,7 @@ kernel of the host if BENCH_KERNEL and BENCH_MODULES say where that and its modu
 that both run the same code.
 """
 import collections
+import contextlib
 import json
 import os
 import re
@@ -87,25 +88,37 @@ def count(guest):
             figure("exits", "vdev", f"for {reason}", "exits a submission", found / 4 / ROUNDS)
 
 
-def copy(guest):
+def copies(who, run, directory):
     """Times of copies, for a machine whose clocks are clocks."""
     for size in SIZES:
         for depth in DEPTHS:
             rounds = min(32, max(2, ENOUGH // size // depth))
-            for who, run, directory in (
-                    ("idxd on the host", vm.run, os.environ["BENCH_MODULES"]),
-                    ("idxd in a guest", guest.run, "/lib")):
-                figure("copy", who, f"{size} x {depth}", "ns a copy",
-                       submit_bench(run, directory, size, depth, rounds)["ns"])
+            figure("copy", who, f"{size} x {depth}", "ns a copy",
+                   submit_bench(run, directory, size, depth, rounds)["ns"])
 
 
-def main():
-    with tempfile.TemporaryDirectory() as place, vm.Host(own_wq="wq0.1") as host:
+@contextlib.contextmanager
+def started(host):
+    """A guest whose idxd has the vdev of the host."""
+    with tempfile.TemporaryDirectory() as place:
         vm.IMAGE = image(place)
         guest = host.guest(host.vdev())
         guest.start()
         guest.use_dsa()
-        {"count": count, "copy": copy}[sys.argv[1]](guest)
+        yield guest
+
+
+def main():
+    wqs = f"wq{vm.DSA[3:]}"
+    if sys.argv[1] == "count":
+        with vm.Host(own_wq=f"{wqs}.1") as host, started(host) as guest:
+            count(guest)
+    else:
+        # idxd has as many descriptors as its WQ is long, and that is all of the DSA
+        with vm.Host(wqs=0, own_wq=f"{wqs}.0", wq_size=max(DEPTHS)):
+            copies("idxd on the host", vm.run, os.environ["BENCH_MODULES"])
+        with vm.Host(wq_size=max(DEPTHS)) as host, started(host) as guest:
+            copies("idxd in a guest", guest.run, "/lib")
 
 
 main()

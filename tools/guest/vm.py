@@ -20,8 +20,10 @@ import traceback
 import uuid
 
 IMAGE = os.environ.get("GUEST_IMAGE", "/lab/guest")
+DSA = os.environ.get("DSA", "dsa0")
 QEMU = "/usr/bin/qemu-system-x86_64"
 BOOT_SECONDS = 240
+WQ_SIZE = 16
 # As in submit.c
 SUBMIT_DST = 129 << 20
 COMMAND_SECONDS = 120
@@ -96,13 +98,14 @@ class HostLog:
 
 
 class Host:
-    """The lab machine with WQs of dsa0 in the pool for vdevs.
+    """The lab machine with WQs of a DSA in the pool for vdevs.
 
     own_wq is one for the host's own dmaengine.
     """
 
-    def __init__(self, wqs=1, dsa="dsa0", own_wq=None):
+    def __init__(self, wqs=1, dsa=DSA, own_wq=None, wq_size=WQ_SIZE):
         self.dsa = dsa
+        self.wq_size = wq_size
         self.wqs = [f"wq{dsa[3:]}.{i}" for i in range(wqs)]
         self.own_wq = own_wq
         self.stack = contextlib.ExitStack()
@@ -139,17 +142,21 @@ class Host:
             uses[self.own_wq] = "--type=kernel --name=host --driver-name=dmaengine"
         for wq, use in uses.items():
             run(f"accel-config config-wq {self.dsa}/{wq} --group-id=0 --mode=dedicated "
-                f"--wq-size=16 --priority=10 {use}")
+                f"--wq-size={self.wq_size} --priority=10 {use}")
         run(f"accel-config enable-device {self.dsa}")
         for wq in uses:
             run(f"accel-config enable-wq {self.dsa}/{wq}")
 
     def disable(self):
         for name in os.listdir("/sys/bus/dsa/devices"):
-            if name.startswith("wq") and self.state(name) == "enabled":
+            if name.startswith(f"wq{self.dsa[3:]}.") and self.state(name) == "enabled":
                 run(f"accel-config disable-wq {self.dsa}/{name}")
         if self.state(self.dsa) == "enabled":
             run(f"accel-config disable-device {self.dsa}")
+        if self.wq_size != WQ_SIZE:
+            # It stays otherwise, and leaves nothing for other WQs
+            for wq in [*self.wqs, *([self.own_wq] if self.own_wq else [])]:
+                run(f"accel-config config-wq {self.dsa}/{wq} --wq-size={WQ_SIZE}")
 
     @staticmethod
     def state(name):
