@@ -24,10 +24,14 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
 #include <linux/kcov.h>
 #include <linux/pci_regs.h>
 
@@ -40,6 +44,7 @@
 #define NR_IDS		8	/* iommufd objects that steps can name */
 #define NR_MAPS		4
 #define NR_EVENTS	4
+#define NR_QUEUES	2	/* of page requests */
 #define MAX_STEPS	64
 
 #define ARENA_SIZE	0x40000ul
@@ -94,6 +99,16 @@ enum op {
 	OP_WQ,
 	OP_IOMMUFD_CLOSE,
 	OP_HW_INFO,
+	OP_ACCESS_RAW,
+	OP_DESC_TAIL,
+	OP_IOAS_COPY,
+	OP_QUEUE_ALLOC,
+	OP_QUEUE_IO,
+	OP_IOVA_RANGES,
+	OP_DIRTY_BITMAP,
+	OP_MREMAP,
+	OP_FORK,
+	OP_RAWIO,
 	NR_OPS,
 };
 
@@ -111,6 +126,9 @@ static int iommufd[NR_IOMMUFDS];
 static uint32_t ids[NR_IDS];
 static uint8_t *maps[NR_MAPS];
 static int events[NR_EVENTS];
+static int queues[NR_QUEUES];
+static uint64_t desc_tail[3];	/* bytes 40 to 63 of each descriptor */
+static pid_t child;	/* has what was open and mapped when it was forked, or 0 */
 static int first_fd;	/* of what an input may open */
 static uint8_t *const arena = ARENA_VA;
 
@@ -241,22 +259,31 @@ static time_t now(void)
 	return ts.tv_sec;
 }
 
-static void progress(void)
-{
-	static size_t last_seen, minute, execs, last_execs;
-	static time_t start;
+static size_t execs;
 
-	execs++;
-	if (!start)
-		start = now();
-	if (now() - start < (time_t)(minute + 1) * 60)
-		return;
+static void report(void)
+{
+	static size_t last_seen, minute, last_execs;
+
 	minute++;
 	printf("fuzz: minute %zu: %zu inputs, %zu places in the kernel, %zu of them new\n",
 	       minute, execs - last_execs, nr_seen, nr_seen - last_seen);
 	fflush(stdout);
 	last_seen = nr_seen;
 	last_execs = execs;
+}
+
+static void progress(void)
+{
+	static time_t next;
+
+	execs++;
+	if (!next)
+		next = now() + 60;
+	if (now() < next)
+		return;
+	next += 60;
+	report();
 }
 
 /* --- the vdevs ------------------------------------------------------------ */
@@ -394,6 +421,17 @@ static void do_access(const struct step *s, bool write)
 		pread(*file_of(s), buf, len, off);
 }
 
+/* Any offset and length: where the arena ends, there is no memory */
+static void do_access_raw(const struct step *s)
+{
+	uint8_t *buf = arena + (s->a >> 1) * 8;
+
+	if (s->a & 1)
+		pwrite(*file_of(s), buf, s->b, s->c);
+	else
+		pread(*file_of(s), buf, s->b, s->c);
+}
+
 static void write_region(const struct step *s, unsigned int index, uint64_t off, const void *data,
 			 size_t len)
 {
@@ -434,6 +472,7 @@ static void do_desc(const struct step *s)
 	};
 	uint8_t *map = maps[s->c >> 60 & (NR_MAPS - 1)];
 
+	memcpy((uint8_t *)&desc + sizeof(desc) - sizeof(desc_tail), desc_tail, sizeof(desc_tail));
 	if (map && s->c >> 63)
 		store64(map + portal, &desc);
 	else
@@ -518,6 +557,72 @@ static void do_madvise(const struct step *s)
 		msync(map, 0x1000, MS_SYNC);
 }
 
+/* To a place of ours, or where it is */
+static void do_mremap(const struct step *s)
+{
+	unsigned int to = s->a & (NR_MAPS - 1);
+	size_t old = (s->a >> 2 & 7) * 0x1000, new = ((s->a >> 5 & 3) + 1) * 0x1000;
+	int flags = s->a >> 7 & 1 ? MREMAP_MAYMOVE | MREMAP_FIXED : 0;
+	uint8_t *map = maps[s->who >> 4 & (NR_MAPS - 1)], *va;
+
+	if (!map)
+		return;
+	if (s->a >> 8 & 1)
+		flags |= MREMAP_DONTUNMAP;
+	va = mremap(map, old, new, flags, PORTAL_VA(to));
+	if (va == PORTAL_VA(to))
+		maps[to] = va;
+}
+
+static void end_child(void)
+{
+	if (child <= 0)
+		return;
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	child = 0;
+}
+
+/* A child that uses what it has got, and ends, or stays until the input has ended */
+static void do_fork(const struct step *s)
+{
+	end_child();
+	child = fork();
+	if (child)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!sigsetjmp(fault, 1)) {
+		if (s->a & 1)
+			do_load(s);
+		if (s->a & 2)
+			do_desc(s);
+		if (s->a & 4)
+			vdev_reset(*file_of(s));
+	}
+	if (s->a & 8)
+		_exit(0);
+	for (;;)
+		pause();
+}
+
+/* Whether this may map the portal of a DSA that is not safe to be given to users */
+static void set_rawio(bool on)
+{
+	struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+	const uint32_t bit = 1u << CAP_SYS_RAWIO;
+	static bool off;
+
+	if (off == !on)
+		return;
+	if (syscall(SYS_capget, &hdr, data))
+		die("capget");
+	data[0].effective = on ? data[0].effective | bit : data[0].effective & ~bit;
+	if (syscall(SYS_capset, &hdr, data))
+		die("capset");
+	off = !on;
+}
+
 static void do_map(const struct step *s)
 {
 	struct iommu_ioas_map cmd = {
@@ -546,9 +651,83 @@ static void do_hwpt_alloc(const struct step *s)
 		.dev_id = ids[s->a % NR_IDS],
 		.pt_id = ids[(s->a >> 4) % NR_IDS],
 		.data_type = s->b >> 8 & 1,
+		.fault_id = ids[(s->b >> 16) % NR_IDS],
 	};
 
 	keep_id(s, ioctl(*iommufd_of(s), IOMMU_HWPT_ALLOC, &cmd), cmd.out_hwpt_id);
+}
+
+static void do_queue_alloc(const struct step *s)
+{
+	struct iommu_fault_alloc cmd = { .size = sizeof(cmd), .flags = s->b };
+	int *queue = &queues[s->a % NR_QUEUES];
+
+	if (ioctl(*iommufd_of(s), IOMMU_FAULT_QUEUE_ALLOC, &cmd))
+		return;
+	do_close(queue);
+	*queue = cmd.out_fault_fd;
+	keep_id(s, 0, cmd.out_fault_id);
+}
+
+/* Reads page requests, or answers one or two */
+static void do_queue_io(const struct step *s)
+{
+	struct iommu_hwpt_page_response resp[2] = {
+		{ .cookie = s->c, .code = s->c >> 32 }, { .cookie = s->c + 1 },
+	};
+	struct pollfd pfd = { .fd = queues[s->a % NR_QUEUES], .events = POLLIN };
+	size_t len = s->b % (sizeof(resp) + 1);
+
+	if (s->a >> 1 & 1) {
+		write(pfd.fd, s->a >> 2 & 1 ? user_va(s->c, len) : resp, len);
+		return;
+	}
+	/* One that was caused takes a moment */
+	if (s->a >> 2 & 1)
+		poll(&pfd, 1, 500);
+	read(pfd.fd, user_va(s->c, s->b & 0xfff), s->b & 0xfff);
+}
+
+static void do_ioas_copy(const struct step *s)
+{
+	struct iommu_ioas_copy cmd = {
+		.size = sizeof(cmd),
+		.flags = s->a & 7,
+		.dst_ioas_id = *id_of(s),
+		.src_ioas_id = ids[(s->a >> 4) % NR_IDS],
+		.length = (uint64_t)(s->b & 0xffff) * (s->a >> 8 & 1 ? 1 : 0x1000),
+		.dst_iova = s->c & 0xffffffff,
+		.src_iova = s->c >> 32,
+	};
+
+	ioctl(*iommufd_of(s), IOMMU_IOAS_COPY, &cmd);
+}
+
+static void do_iova_ranges(const struct step *s)
+{
+	struct iommu_ioas_iova_ranges cmd = {
+		.size = sizeof(cmd),
+		.ioas_id = *id_of(s),
+		.num_iovas = s->a,
+		.allowed_iovas = (uintptr_t)user_va(s->c, s->a * sizeof(struct iommu_iova_range)),
+	};
+
+	ioctl(*iommufd_of(s), IOMMU_IOAS_IOVA_RANGES, &cmd);
+}
+
+static void do_dirty_bitmap(const struct step *s)
+{
+	struct iommu_hwpt_get_dirty_bitmap cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = *id_of(s),
+		.flags = s->a >> 6 & 1,
+		.iova = s->b,
+		.length = (s->a >> 7) * 0x1000ull,
+		.page_size = 1ull << (s->a & 0x3f),
+		.data = (uintptr_t)user_va(s->c, 0x1000),
+	};
+
+	ioctl(*iommufd_of(s), IOMMU_HWPT_GET_DIRTY_BITMAP, &cmd);
 }
 
 static void do_iommu_raw(const struct step *s)
@@ -559,7 +738,7 @@ static void do_iommu_raw(const struct step *s)
 		uint32_t words[15];
 	} *cmd = (void *)arena;
 
-	/* These map what is not the arena, or write where a random pointer says */
+	/* These map what is not the arena, or write where a random pointer says: see their own */
 	if (nr == IOMMUFD_CMD_IOAS_MAP || nr == IOMMUFD_CMD_GET_HW_INFO ||
 	    nr == IOMMUFD_CMD_IOAS_IOVA_RANGES || nr == IOMMUFD_CMD_HWPT_GET_DIRTY_BITMAP)
 		return;
@@ -629,7 +808,9 @@ static bool is_open(const struct vdev *v)
 	for (i = 0; i < NR_FILES; i++)
 		if (v->fd[i] >= 0)
 			return true;
-	/* A mapping keeps its file */
+	/* A mapping keeps its file, and so does a child */
+	if (child > 0)
+		return true;
 	for (i = 0; i < NR_MAPS; i++)
 		if (maps[i])
 			return true;
@@ -781,6 +962,36 @@ static void do_step(const struct step *s)
 	case OP_HW_INFO:
 		do_hw_info(s);
 		break;
+	case OP_ACCESS_RAW:
+		do_access_raw(s);
+		break;
+	case OP_DESC_TAIL:
+		desc_tail[s->a % 3] = s->c;
+		break;
+	case OP_IOAS_COPY:
+		do_ioas_copy(s);
+		break;
+	case OP_QUEUE_ALLOC:
+		do_queue_alloc(s);
+		break;
+	case OP_QUEUE_IO:
+		do_queue_io(s);
+		break;
+	case OP_IOVA_RANGES:
+		do_iova_ranges(s);
+		break;
+	case OP_DIRTY_BITMAP:
+		do_dirty_bitmap(s);
+		break;
+	case OP_MREMAP:
+		do_mremap(s);
+		break;
+	case OP_FORK:
+		do_fork(s);
+		break;
+	case OP_RAWIO:
+		set_rawio(s->a & 1);
+		break;
 	}
 }
 
@@ -792,7 +1003,11 @@ static void begin(void)
 		iommufd[i] = iommufd_open();
 	for (i = 0; i < NR_EVENTS; i++)
 		events[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for (i = 0; i < NR_QUEUES; i++)
+		queues[i] = -1;
 	memset(ids, 0, sizeof(ids));
+	memset(desc_tail, 0, sizeof(desc_tail));
+	set_rawio(true);
 }
 
 static void end(void)
@@ -806,6 +1021,7 @@ static void end(void)
 			do_close(&vdevs[i].fd[j]);
 	/* Among them what the kernel made: fault queues, migration files */
 	close_range(first_fd, ~0u, 0);
+	end_child();
 }
 
 static void check_vdevs(void)
@@ -819,6 +1035,17 @@ static void check_vdevs(void)
 		}
 }
 
+/* FUZZ_LAST names a file that holds the input, in case the kernel does not survive it */
+static int last_fd = -1;
+
+static void keep_last(const uint8_t *data, size_t size)
+{
+	if (last_fd < 0)
+		return;
+	if (ftruncate(last_fd, 0) || pwrite(last_fd, data, size, 0) != (ssize_t)size)
+		die("FUZZ_LAST");
+}
+
 /* The names are libFuzzer's */
 int fuzz_init(int *argc, char ***argv) __asm__("LLVMFuzzerInitialize");
 int fuzz_one(const uint8_t *data, size_t size) __asm__("LLVMFuzzerTestOneInput");
@@ -828,6 +1055,7 @@ int fuzz_one(const uint8_t *data, size_t size)
 	static size_t nr;
 	static struct step step;
 
+	keep_last(data, size);
 	begin();
 	kcov_start();
 	for (nr = 0; nr < MAX_STEPS && (nr + 1) * sizeof(step) <= size; nr++) {
@@ -870,7 +1098,14 @@ int fuzz_init(int *argc, char ***argv)
 		die("/dev/kmsg");
 	lseek(kmsg, 0, SEEK_END);
 	kcov_open();
+	if (getenv("FUZZ_LAST")) {
+		last_fd = open(getenv("FUZZ_LAST"),
+			       O_WRONLY | O_CREAT | O_TRUNC | O_DSYNC | O_CLOEXEC, 0644);
+		if (last_fd < 0)
+			die("FUZZ_LAST");
+	}
 	first_fd = dup(kmsg);
 	close(first_fd);
+	atexit(report);
 	return 0;
 }
