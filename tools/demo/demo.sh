@@ -3,7 +3,8 @@
 #
 # The whole path, from a work queue to a vdev that does DMA into its own IOAS
 # and back. Prints what a person would type and what came of it. Runs as root on a
-# machine with a DSA; `make demo` runs it in the lab machine.
+# machine with a DSA that is not in use; DSA says which one (dsa0). `make demo` runs it in
+# the lab machine.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -15,7 +16,6 @@ dsa=${DSA:-dsa0}
 id=${dsa#dsa}
 wqs=("wq$id.0" "wq$id.1")
 uuids=()
-table=$(mktemp)
 
 step=start
 # die WHAT REMEDY: one line that says what failed and what to do.
@@ -56,8 +56,6 @@ cleanup() {
 	rm -f "$table"
 	exit $status
 }
-trap cleanup EXIT
-
 for tool in accel-config setpriv vdev-dsa; do
 	command -v $tool >/dev/null || die "$tool is missing" "install accel-config and util-linux, and make -C tools/demo"
 done
@@ -65,7 +63,13 @@ done
 step=1
 echo "1. Two dedicated work queues of $dsa are set aside for vdevs"
 run modprobe -a iommufd idxd idxd_vdev
-[[ -e $devices/$dsa ]] || die "there is no $dsa" "check lspci for a DSA (8086:0b25) and boot with intel_iommu=on,sm_on"
+[[ -e $devices/$dsa ]] || die "there is no $dsa" \
+	"check lspci for a DSA (8086:0b25 or 8086:11fb) and boot with intel_iommu=on,sm_on"
+[[ $(<"$devices/$dsa/state") == disabled ]] || die "$dsa is in use" \
+	"see accel-config list, and run accel-config disable-device $dsa, or set DSA to another one"
+# From here on it is ours to switch off
+table=$(mktemp)
+trap cleanup EXIT
 pf_dir=$(dirname "$(readlink -f "$devices/$dsa")")
 pf=$(basename "$pf_dir")
 run accel-config config-engine "$dsa/engine$id.0" --group-id=0
