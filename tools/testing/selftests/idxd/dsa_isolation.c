@@ -358,10 +358,10 @@ TEST_F(iso, detach_under_load)
 		ASSERT_EQ(0, vdev_detach(self->v.fd));
 		/* The detach was not one of an idle vdev */
 		EXPECT_GT(TEST_LOAD, load_done(self->mem));
-		memset(self->mem->va, 0x99, MEM_SIZE);
+		mark_load(self->mem);
 		ASSERT_EQ(0, thaw_load());
 		usleep(100000);
-		EXPECT_TRUE(is_all(self->mem->va, MEM_SIZE, 0x99));
+		EXPECT_TRUE(load_stored_nothing(self->mem));
 		pt = self->v.ioas;
 		ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
 		ASSERT_EQ(0, dsa_start(self->dsa));
@@ -409,10 +409,10 @@ TEST_F(iso, killed_under_load)
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 	EXPECT_TRUE(vdev_state_becomes(w.uuid, "closed"));
 	EXPECT_GT(TEST_LOAD, load_done(&w.mem));
-	memset(shared, 0x42, MEM_SIZE);
+	mark_load(&w.mem);
 	ASSERT_EQ(0, thaw_load());
 	usleep(300000);
-	EXPECT_TRUE(is_all(shared, MEM_SIZE, 0x42));
+	EXPECT_TRUE(load_stored_nothing(&w.mem));
 	EXPECT_EQ(0, vdev_remove(w.uuid));
 	/* And the WQ works for the next one. */
 	ASSERT_EQ(0, test_vdev_up(&w, &self->pool, STARTED, MEM_SIZE));

@@ -287,6 +287,21 @@ static inline bool is_all(const uint8_t *buf, size_t len, uint8_t byte)
 	return !len || (buf[0] == byte && !memcmp(buf, buf + 1, len - 1));
 }
 
+/* What the load has stored so far is wiped away, and what it stores from now on shows. */
+static inline void mark_load(struct dsa_mem *mem)
+{
+	memset(mem->va, 0x99, mem->size);
+	memset(mem->va + 0x1000, 0x66, mem->size / 2 - 0x1000);
+}
+
+/* Neither a record nor a copy was stored since mark_load() */
+static inline bool load_stored_nothing(const struct dsa_mem *mem)
+{
+	size_t half = mem->size / 2;
+
+	return is_all(mem->va, 0x1000, 0x99) && is_all(mem->va + half, half, 0x99);
+}
+
 static sigjmp_buf test_bus_env;
 
 static inline void test_on_sigbus(int sig)
