@@ -14,7 +14,6 @@
 #define DST		0x80000
 #define LIST		0x20000
 #define HOLE		(TEST_IOVA + 0x40000000)
-#define PAGE		0x1000
 
 FIXTURE(attack) {
 	struct dsa_pool pool;

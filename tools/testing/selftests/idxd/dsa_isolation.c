@@ -68,21 +68,6 @@ TEST_F(iso, same_iova)
 		EXPECT_EQ(-1, dsa_check(self->mem->va + DST, len, 2 * round));
 		EXPECT_EQ(-1, dsa_check(w.mem.va + DST, len, 2 * round + 1));
 	}
-
-	/* Only one works: the other's memory does not change by a bit. */
-	memset(w.mem.va, 0x3c, MEM_SIZE);
-	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 77));
-	EXPECT_TRUE(is_all(w.mem.va, MEM_SIZE, 0x3c));
-	/* Even when a descriptor claims the other's PASID. */
-	{
-		struct dsa_hw_desc desc = dsa_desc_move(self->mem, 0, SRC, DST, 9999);
-		long long pasid = vdev_pasid(w.uuid);
-
-		ASSERT_LT(0, pasid);
-		desc.pasid = pasid;
-		dsa_run(self->dsa, self->mem, &desc);
-		EXPECT_TRUE(is_all(w.mem.va, MEM_SIZE, 0x3c));
-	}
 	EXPECT_EQ(0, test_vdev_down(&w));
 	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(self->dsa, self->mem, 78));
 }
