@@ -776,6 +776,7 @@ TEST_F_TIMEOUT(fail_nth, replace_undone, 300)
 	struct target *t = &self->t;
 	int make_it_fail = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
 	int i, bytes, ret = -1, undone = 0;
+	uint32_t nothing = 0xdead;
 	struct last_error last;
 
 	ASSERT_LE(0, make_it_fail);
@@ -795,6 +796,8 @@ TEST_F_TIMEOUT(fail_nth, replace_undone, 300)
 			EXPECT_REFUSED(&last,
 				       "cannot attach: PASID %u got neither the page table of object %u nor its old one back; free some memory and attach it again, until then it does no DMA",
 				       (unsigned int)vdev_pasid(t->u.uuid), t->u.space[1].ioas);
+			/* Nor does an attach that fails start anything on the blocked PASID */
+			EXPECT_EQ(-ENOENT, vdev_attach(t->u.fd, &nothing));
 			EXPECT_TRUE(vdev_state_is(t->u.uuid, "bound"));
 			EXPECT_EQ(-EFAULT, touch(t));
 			ASSERT_EQ(0, attach(t, undone % 2));

@@ -271,28 +271,32 @@ static int wq_set(const char *wq, const char *attr, const char *value)
 	return sysfs_write(value, DSA_DEVICES "/%s/%s", wq, attr);
 }
 
+/* As a whole: the compiler must not make it a load of two bytes, which no register takes */
+static uint32_t bar_read32(const void *bar, unsigned int off)
+{
+	return __atomic_load_n((const uint32_t *)((const char *)bar + off), __ATOMIC_RELAXED);
+}
+
 /* What the hardware of the PF has in WQCFG, or a negative error */
 static int blocks_on_fault(const struct dsa_pool *pool, unsigned int wq)
 {
-	uint32_t *bar;
-	unsigned int word;
+	unsigned int off;
 	char path[128];
-	void *map;
+	void *bar;
 	int fd, ret;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource0", pool->parent);
 	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	map = mmap(NULL, 0x10000, PROT_READ, MAP_SHARED, fd, 0);
+	bar = mmap(NULL, 0x10000, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
-	if (map == MAP_FAILED)
+	if (bar == MAP_FAILED)
 		return -errno;
-	bar = map;
-	word = ((bar[DSA_OFFSETS / 4] >> 16) * 0x100 + wq * WQCAP_STRIDE(bar[DSA_WQCAP / 4])) / 4 +
-	       WQCFG_MODE;
-	ret = !!(__atomic_load_n(&bar[word], __ATOMIC_RELAXED) & WQCFG_BLOCK_ON_FAULT);
-	munmap(map, 0x10000);
+	off = (bar_read32(bar, DSA_OFFSETS) >> 16) * 0x100 +
+	      wq * WQCAP_STRIDE(bar_read32(bar, DSA_WQCAP)) + 4 * WQCFG_MODE;
+	ret = !!(bar_read32(bar, off) & WQCFG_BLOCK_ON_FAULT);
+	munmap(bar, 0x10000);
 	return ret;
 }
 
