@@ -129,14 +129,7 @@ static const char *not_halted(struct test_vdev *v, int32_t err, int32_t misc)
 	EXPECT_TRUE(last_error_is_sentence((p)->v[i].uuid, "the vdev has halted"));	\
 } while (0)
 
-/*
- * With a timeout that is much shorter than the default, what hangs ends long before that.
- * The figure is no performance: it tells the two apart, on a slow machine as well.
- */
-#define SHORT		"500"
-#define SHORT_S		20
-
-#define EXPECT_SHORT(since) EXPECT_GT(SHORT_S, time(NULL) - (since))
+#define EXPECT_SHORT(since) EXPECT_GT(IDXD_SHORT_SECONDS, time(NULL) - (since))
 
 /* Of a broken device no new vdev can be made. */
 #define EXPECT_LENDS_NOTHING(pool) do {							\
@@ -460,7 +453,7 @@ TEST_F(fault, hung_drain)
 	struct dsa_hw_desc desc = dsa_desc_move(&v->mem, 0, TEST_SRC, TEST_DST, 4096);
 	time_t since;
 
-	ASSERT_EQ(0, sysfs_write(SHORT, IDXD_CMD_TIMEOUT));
+	ASSERT_EQ(0, sysfs_write(IDXD_CMD_TIMEOUT_SHORT, IDXD_CMD_TIMEOUT));
 	memset(v->mem.va + TEST_SRC, 0x11, 4096);
 	memset(v->mem.va + TEST_DST, 0x22, 4096);
 	ASSERT_EQ(0, fault_set("hang-engines", "true"));
@@ -671,7 +664,7 @@ TEST_F(fault, runaway)
 
 	pasid = vdev_pasid(self->pair.v[0].uuid);
 	ASSERT_LT(0, pasid);
-	ASSERT_EQ(0, sysfs_write(SHORT, IDXD_CMD_TIMEOUT));
+	ASSERT_EQ(0, sysfs_write(IDXD_CMD_TIMEOUT_SHORT, IDXD_CMD_TIMEOUT));
 	ASSERT_EQ(0, fault_set("hang-commands", FAULT_ALL_COMMANDS));
 	ASSERT_EQ(0, fault_set("pending", "true"));
 	since = time(NULL);
@@ -831,7 +824,7 @@ TEST_F(hang, user_goes_on)
 	ASSERT_EQ(0, last_error_watch(&last, MDEV_DEVICES "/%s/pasid/last_error", v->uuid));
 	ASSERT_EQ(0, last_error_watch(&lent, "/sys/bus/mdev/drivers/idxd_vdev/last_error"));
 	ASSERT_EQ(0, get_ready(v, variant->way));
-	ASSERT_EQ(0, sysfs_write(SHORT, IDXD_CMD_TIMEOUT));
+	ASSERT_EQ(0, sysfs_write(IDXD_CMD_TIMEOUT_SHORT, IDXD_CMD_TIMEOUT));
 	ASSERT_EQ(0, fault_set("hang-commands", variant->way == LEND_STOPPED ?
 			       ONLY_DISABLE_WQ : FAULT_ALL_COMMANDS));
 	since = time(NULL);

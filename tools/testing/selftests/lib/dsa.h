@@ -16,6 +16,12 @@
 #define DSA_PCI_DRIVER		"/sys/bus/pci/drivers/idxd"
 #define IDXD_CMD_TIMEOUT	"/sys/module/idxd/parameters/cmd_timeout_ms"
 #define IDXD_CMD_TIMEOUT_DEFAULT "30000"
+/*
+ * With a timeout that is much shorter than the default, what hangs ends long before that.
+ * The seconds are no performance: they tell the two apart, on a slow machine as well.
+ */
+#define IDXD_CMD_TIMEOUT_SHORT	"500"
+#define IDXD_SHORT_SECONDS	20
 #define DSA_WQ_DRIVER		"vdev"
 #define DSA_TYPE		"idxd-1dwq"
 #define DSA_WQ_SIZE		16

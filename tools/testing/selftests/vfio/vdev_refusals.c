@@ -469,25 +469,44 @@ TEST_F(driver, open)
 	EXPECT_EQ(0, vdev.was.count);
 }
 
+/* A vdev that is attached to an IOAS, and knows what it was refused last; 0, or the error */
+static int create_attached(struct test_vdev *v, const struct dsa_pool *pool,
+			   struct last_error *vdev, uint32_t *ioas)
+{
+	int ret = create(v, pool);
+	uint32_t pt;
+
+	ret = ret ?: last_error_watch(vdev, MDEV_DEVICES "/%s/pasid/last_error", v->uuid);
+	if (ret)
+		return ret;
+	v->fd = vdev_open(v->uuid);
+	ret = vdev_bind(v->fd, v->iommufd, &v->devid);
+	ret = ret ?: ioas_alloc(v->iommufd, ioas);
+	if (ret)
+		return ret;
+	pt = *ioas;
+	return vdev_attach(v->fd, &pt);
+}
+
+static int write_command(const struct test_vdev *v, uint16_t command)
+{
+	struct vdev_region config;
+	int ret = vdev_region_info(v->fd, VFIO_PCI_CONFIG_REGION_INDEX, &config);
+
+	return ret ?: vdev_write(v->fd, &config, PCI_COMMAND, &command, sizeof(command));
+}
+
 TEST_F(driver, start)
 {
-	const uint16_t command[] = { 0, PCI_COMMAND_MASTER };
-	struct vdev_region config;
 	struct last_error vdev;
-	uint32_t pt;
+	uint32_t ioas;
 	int i;
 
-	ASSERT_EQ(0, create(&self->v, &self->pool));
-	ASSERT_EQ(0, last_error_watch(&vdev, MDEV_DEVICES "/%s/pasid/last_error", self->v.uuid));
-	self->v.fd = vdev_open(self->v.uuid);
-	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
-	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &pt));
-	ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
-	ASSERT_EQ(0, vdev_region_info(self->v.fd, VFIO_PCI_CONFIG_REGION_INDEX, &config));
+	ASSERT_EQ(0, create_attached(&self->v, &self->pool, &vdev, &ioas));
 	EXPECT_EQ(0, set_fail("start"));
 	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(0, vdev_write(self->v.fd, &config, PCI_COMMAND, &command[0], 2));
-		EXPECT_EQ(0, vdev_write(self->v.fd, &config, PCI_COMMAND, &command[1], 2));
+		EXPECT_EQ(0, write_command(&self->v, 0));
+		EXPECT_EQ(0, write_command(&self->v, PCI_COMMAND_MASTER));
 		EXPECT_REFUSED(&vdev,
 			       "DMA stays off: the hardware of %s did not start (error %d); reset the vdev",
 			       self->pool.parent, -EIO);
@@ -497,21 +516,13 @@ TEST_F(driver, start)
 /* Hardware that does not stop is nothing for the next user, and neither is its PASID */
 TEST_F(driver, stop)
 {
-	const uint16_t command = PCI_COMMAND_MASTER;
-	struct vdev_region config;
 	struct last_error vdev;
 	long long pasid;
-	uint32_t pt;
+	uint32_t ioas;
 
-	ASSERT_EQ(0, create(&self->v, &self->pool));
-	ASSERT_EQ(0, last_error_watch(&vdev, MDEV_DEVICES "/%s/pasid/last_error", self->v.uuid));
+	ASSERT_EQ(0, create_attached(&self->v, &self->pool, &vdev, &ioas));
 	pasid = vdev_pasid(self->v.uuid);
-	self->v.fd = vdev_open(self->v.uuid);
-	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
-	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &pt));
-	ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
-	ASSERT_EQ(0, vdev_region_info(self->v.fd, VFIO_PCI_CONFIG_REGION_INDEX, &config));
-	ASSERT_EQ(0, vdev_write(self->v.fd, &config, PCI_COMMAND, &command, 2));
+	ASSERT_EQ(0, write_command(&self->v, PCI_COMMAND_MASTER));
 	EXPECT_EQ(0, set_fail("stop"));
 	close(self->v.fd);
 	EXPECT_EQ(0, set_fail("nothing"));
@@ -532,22 +543,13 @@ TEST_F(driver, stop)
 /* Nor does the PASID get another address space, for what may still be under way */
 TEST_F(driver, stop_and_attach)
 {
-	const uint16_t command = PCI_COMMAND_MASTER;
-	struct vdev_region config;
 	struct last_error vdev;
 	uint32_t ioas[2], pt;
 	int i;
 
-	ASSERT_EQ(0, create(&self->v, &self->pool));
-	ASSERT_EQ(0, last_error_watch(&vdev, MDEV_DEVICES "/%s/pasid/last_error", self->v.uuid));
-	self->v.fd = vdev_open(self->v.uuid);
-	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &ioas[i]));
-	pt = ioas[0];
-	ASSERT_EQ(0, vdev_attach(self->v.fd, &pt));
-	ASSERT_EQ(0, vdev_region_info(self->v.fd, VFIO_PCI_CONFIG_REGION_INDEX, &config));
-	ASSERT_EQ(0, vdev_write(self->v.fd, &config, PCI_COMMAND, &command, 2));
+	ASSERT_EQ(0, create_attached(&self->v, &self->pool, &vdev, &ioas[0]));
+	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &ioas[1]));
+	ASSERT_EQ(0, write_command(&self->v, PCI_COMMAND_MASTER));
 	EXPECT_EQ(0, set_fail("stop"));
 	/* A replace, then an attach */
 	for (i = 1; i >= 0; i--) {
