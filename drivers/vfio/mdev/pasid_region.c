@@ -13,6 +13,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/pci_regs.h>
+#include <linux/pfn_t.h>
 #include <linux/uaccess.h>
 
 #include "pasid_private.h"
@@ -214,13 +215,17 @@ static unsigned long portal_pfn(struct mdev_pasid_vdev *vdev, unsigned int bar,
 /*
  * A store that comes while the vdev is moved to another address space. iommufd takes
  * mmap_lock meanwhile, so the fault lets go of it, and is made again afterwards. Who
- * cannot do without it (no store of a CPU, be it a virtual one) is refused.
+ * cannot do without it (no store of a CPU, be it a virtual one) is refused. So is the kernel
+ * that copies to or from the portal for the user, as it may have a lock that the move needs.
  */
 static vm_fault_t portal_wait(struct vm_fault *vmf, struct mdev_pasid_vdev *vdev)
 {
 	struct file *file = vmf->vma->vm_file;
 
-	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+	/* What faults like a user without being one is copy_to_user() and its kind */
+	bool copy = (vmf->flags & FAULT_FLAG_INTERRUPTIBLE) && !(vmf->flags & FAULT_FLAG_USER);
+
+	if (copy || !(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
 		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
@@ -239,9 +244,10 @@ static vm_fault_t portal_fault(struct vm_fault *vmf)
 	struct mdev_pasid_vdev *vdev = vmf->vma->vm_private_data;
 	unsigned int bar = vmf->pgoff >> (MDEV_PASID_OFFSET_SHIFT - PAGE_SHIFT);
 	unsigned long page = vmf->pgoff & (MDEV_PASID_OFFSET_MASK >> PAGE_SHIFT);
-	pgprot_t prot = vmf->vma->vm_page_prot;
+	struct vm_area_struct *vma = vmf->vma;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	unsigned long pfn;
+	pgprot_t prot;
 
 	mutex_lock(&vdev->lock);
 	if (vdev->replacing) {
@@ -251,9 +257,12 @@ static vm_fault_t portal_fault(struct vm_fault *vmf)
 	pfn = portal_pfn(vdev, bar, page);
 	if (pfn) {
 		/* The sink is memory, and so is the portal of a device in software */
-		if (!pfn_valid(pfn))
-			prot = pgprot_decrypted(pgprot_noncached(prot));
-		ret = vmf_insert_pfn_prot(vmf->vma, vmf->address, pfn, prot);
+		if (pfn_valid(pfn)) {
+			ret = vmf_insert_mixed(vma, vmf->address, pfn_to_pfn_t(pfn));
+		} else {
+			prot = pgprot_decrypted(pgprot_noncached(vma->vm_page_prot));
+			ret = vmf_insert_pfn_prot(vma, vmf->address, pfn, prot);
+		}
 		trace_mdev_pasid_portal_map(vdev, bar, page,
 					    vdev->sink && pfn == page_to_pfn(vdev->sink));
 	}
@@ -284,7 +293,11 @@ int mdev_pasid_mmap(struct vfio_device *vfio, struct vm_area_struct *vma)
 		return -EINVAL;
 
 	vma->vm_private_data = vdev;
-	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	/*
+	 * VM_IO: nobody pins a portal. Nor is it VM_PFNMAP, of which VFIO's type1 containers take
+	 * the address and keep it for the DMA of other devices, whatever becomes of the portal.
+	 */
+	vm_flags_set(vma, VM_IO | VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP);
 	vma->vm_ops = &portal_vm_ops;
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * A vdev from create to destroy, and the one question that decides all else:
  * whether it may do DMA. It may while its PASID has a translation and its user has
- * set Bus Master Enable. mdev_pasid_update_dma() is the only place that starts
+ * set Bus Master Enable. mdev_pasid_update_dma() is the only place of the core that starts
  * and stops the hardware, and it is called wherever one of the two changes.
  */
 #include <linux/pci_regs.h>
@@ -58,7 +58,7 @@ static bool mdev_pasid_set_translated(struct mdev_pasid_vdev *vdev, bool transla
 
 	mutex_lock(&vdev->lock);
 	vdev->translated = translated;
-	vdev->replacing = replacing;
+	WRITE_ONCE(vdev->replacing, replacing);
 	mdev_pasid_update_dma(vdev, how);
 	if (!translated)
 		mdev_pasid_unmap_portals(vdev);

@@ -74,7 +74,7 @@ int vdev_hw_start(struct idxd_vdev *v)
 	int ret;
 
 	/* There is nothing to start if the device has halted, which has been said */
-	if (!v->dma || !v->dev_enabled || !v->wq_enabled || v->halted)
+	if (!v->dma || !v->dev_enabled || !v->wq_enabled || READ_ONCE(v->halted))
 		return 0;
 
 	ret = idxd_wq_hw_start(v->wq, v->core.pasid);
@@ -120,7 +120,7 @@ static void pf_halt_work_fn(struct work_struct *work)
 		if (!w->owner)
 			continue;
 		mutex_lock(&w->owner->core.lock);
-		if (w->owner->halted)
+		if (READ_ONCE(w->owner->halted))
 			vdev_hw_stop(w->owner, true);
 		mutex_unlock(&w->owner->core.lock);
 	}
@@ -630,6 +630,19 @@ static struct notifier_block vdev_idxd_notifier = {
 
 /* The driver on the dsa bus */
 
+/*
+ * A command that waits for all that a WQ holds must end before idxd gives the device up, or
+ * one user could take it away from all. This is what a DSA does in the 30 s that a command
+ * has, at half a GiB a second, which is a small part of its speed.
+ */
+#define VDEV_MAX_WORK	(16ULL * SZ_1G)
+
+/* The bytes that a WQ can hold descriptors for */
+static u64 vdev_wq_work(const struct idxd_wq *wq)
+{
+	return (u64)wq->size * wq->max_batch_size * wq->max_xfer_bytes;
+}
+
 static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
 {
 	struct idxd_device *idxd = wq->idxd;
@@ -670,6 +683,14 @@ static int vdev_check_wq(struct idxd_wq *wq, struct device *dev)
 					 dev_name(dev));
 		idxd->cmd_status = IDXD_SCMD_WQ_NO_SVM;
 		return -EOPNOTSUPP;
+	}
+	if (vdev_wq_work(wq) > VDEV_MAX_WORK) {
+		mdev_pasid_refuse_parent(&vdev_mdev_driver, dev,
+					 "cannot lend %s: its user could keep the device busy with %llu GiB, and %llu is what commands have time for; lower its size, max_batch_size or max_transfer_size",
+					 dev_name(dev), vdev_wq_work(wq) / SZ_1G,
+					 VDEV_MAX_WORK / SZ_1G);
+		idxd->cmd_status = IDXD_SCMD_WQ_NO_SIZE;
+		return -EINVAL;
 	}
 	return 0;
 }

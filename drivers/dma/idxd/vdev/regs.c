@@ -141,9 +141,11 @@ static void set_state(struct idxd_vdev *v)
 		*dw6 |= WQCFG_DW6_ENABLED;
 }
 
-static void update_state(struct idxd_vdev *v)
+static void set_enabled(struct idxd_vdev *v, bool dev, bool wq)
 {
 	spin_lock(&v->regs_lock);
+	v->dev_enabled = dev;
+	v->wq_enabled = wq;
 	set_state(v);
 	spin_unlock(&v->regs_lock);
 }
@@ -200,7 +202,7 @@ void vdev_regs_halt(struct idxd_vdev *v)
 
 	spin_lock(&v->regs_lock);
 	again = v->halted;
-	v->halted = true;
+	WRITE_ONCE(v->halted, true);
 	set_state(v);
 	notify = *reg32(v, IDXD_GENCTRL_OFFSET) & BIT(1);	/* halt_int_en */
 	spin_unlock(&v->regs_lock);
@@ -257,10 +259,10 @@ static void reset_device(struct idxd_vdev *v, bool keep_intcause)
 	vdev_hw_stop(v, true);
 	vdev_portal_reset(v);
 	release_int_handle(v);
-	v->dev_enabled = false;
-	v->wq_enabled = false;
 
 	spin_lock(&v->regs_lock);
+	v->dev_enabled = false;
+	v->wq_enabled = false;
 	intcause = keep_intcause ? *reg32(v, IDXD_INTCAUSE_OFFSET) : 0;
 	memcpy(v->regs, v->lease->regs, sizeof(v->regs));
 	*reg32(v, IDXD_INTCAUSE_OFFSET) = intcause;
@@ -285,7 +287,7 @@ static u32 enable_device(struct idxd_vdev *v)
 		return IDXD_CMDSTS_ERR_DEV_ENABLED;
 	if (!mdev_pasid_bus_master(&v->core))
 		return IDXD_CMDSTS_ERR_BUSMASTER_EN;
-	v->dev_enabled = true;
+	set_enabled(v, true, false);
 	return IDXD_CMDSTS_SUCCESS;
 }
 
@@ -295,8 +297,7 @@ static u32 disable_device(struct idxd_vdev *v)
 		return IDXD_CMDSTS_ERR_DIS_DEV_EN;
 	vdev_hw_stop(v, false);
 	vdev_portal_reset(v);
-	v->dev_enabled = false;
-	v->wq_enabled = false;
+	set_enabled(v, false, false);
 	return IDXD_CMDSTS_SUCCESS;
 }
 
@@ -312,9 +313,9 @@ static u32 enable_wq(struct idxd_vdev *v, u32 id)
 	if (*reg32(v, VDEV_WQCFG_DW(WQCFG_PASID_IDX)) & WQCFG_DW2_PASID_EN)
 		return IDXD_CMDSTS_ERR_PASID_EN;
 
-	v->wq_enabled = true;
+	set_enabled(v, true, true);
 	if (vdev_hw_start(v)) {
-		v->wq_enabled = false;
+		set_enabled(v, true, false);
 		return IDXD_CMDSTS_HW_ERR;
 	}
 	return IDXD_CMDSTS_SUCCESS;
@@ -335,7 +336,7 @@ static u32 disable_wq(struct idxd_vdev *v, bool reset)
 {
 	vdev_hw_stop(v, reset);
 	vdev_portal_reset(v);
-	v->wq_enabled = false;
+	set_enabled(v, v->dev_enabled, false);
 	/* All else in WQCFG is read-only, and survives a reset */
 	if (reset)
 		*reg32(v, VDEV_WQCFG_DW(WQCFG_PASID_IDX)) &= ~WQCFG_DW2_PASID;
@@ -387,7 +388,7 @@ static u32 request_int_handle(struct idxd_vdev *v, u32 operand)
 
 static u32 run_command(struct idxd_vdev *v, union idxd_command_reg cmd)
 {
-	if (v->halted)
+	if (READ_ONCE(v->halted))
 		return IDXD_CMDSTS_HW_ERR;
 
 	switch (cmd.cmd) {
@@ -436,9 +437,8 @@ static void write_command(struct idxd_vdev *v, u32 val)
 	u32 status = run_command(v, cmd);
 
 	/* The device may have been lost over it */
-	if (v->halted)
+	if (READ_ONCE(v->halted))
 		status = IDXD_CMDSTS_HW_ERR;
-	update_state(v);
 	*reg32(v, IDXD_CMD_OFFSET) = val;
 	*reg32(v, IDXD_CMDSTS_OFFSET) = status;
 	if (cmd.int_req)

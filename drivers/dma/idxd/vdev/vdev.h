@@ -99,8 +99,8 @@ struct vdev_slot {
  * @open: a user has it: @irq, @portal and @slots are there
  * @direct: the user may map the portals
  * @dma: between dma_start() and dma_stop()
- * @dev_enabled: the user has enabled the device
- * @wq_enabled: the user has enabled the WQ
+ * @dev_enabled: the user has enabled the device; changes with @regs_lock held as well
+ * @wq_enabled: the user has enabled the WQ; likewise
  * @hw_on: the hardware WQ runs: @dma and @dev_enabled and @wq_enabled
  * @int_handle: the interrupt handle that the user holds, or -1; see @revoked
  * @irq: Linux number of the vector of the WQ

@@ -406,6 +406,7 @@ static void test_capabilities(void)
     g_assert_cmpuint(FIELD_EX64(wqcap, WQCAP, NUM_WQS), ==, 8);
     g_assert_cmpuint(FIELD_EX64(wqcap, WQCAP, WQCFG_SIZE), ==, 1);
     g_assert_cmpuint(FIELD_EX64(wqcap, WQCAP, OP_CONFIG), ==, 0);
+    g_assert_cmpuint(FIELD_EX64(wqcap, WQCAP, PRS), ==, 0);
     g_assert_cmpuint(FIELD_EX64(rd64(A_GRPCAP), GRPCAP, NUM_GROUPS), ==, 4);
     g_assert_cmpuint(rd64(A_ENGCAP), ==, 4);
     g_assert_cmphex(rd64(A_OPCAP), ==, 0x10003027f);
@@ -433,8 +434,12 @@ static void test_capabilities(void)
     g_assert_cmphex(rd32(A_VER), ==, 0x200);
     g_assert_cmpuint(FIELD_EX64(rd64(A_GENCAP), GENCAP, EVL_SUPPORT), ==, 0);
     g_assert_cmpuint(FIELD_EX64(rd64(A_WQCAP), WQCAP, OP_CONFIG), ==, 1);
+    g_assert_cmpuint(FIELD_EX64(rd64(A_WQCAP), WQCAP, PRS), ==, 1);
     g_assert_cmpuint(FIELD_EX64(rd64(A_GRPCAP), GRPCAP, PROGRESS_LIMIT), ==, 1);
     g_assert_cmphex(rd32(A_CMDCAP), ==, 0x7ffe);
+    set_wq(0, 8, DEDICATED | R_WQCFG2_PRS_DISABLE_MASK);
+    g_assert_cmphex(rd32(wqcfg(0, 2)), ==,
+                    DEDICATED | R_WQCFG2_PRS_DISABLE_MASK);
     dsa_stop();
 }
 

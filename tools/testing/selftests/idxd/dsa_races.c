@@ -22,7 +22,7 @@ static struct shared {
 	time_t deadline;
 	bool over;		/* process 0 is through */
 	unsigned int created, removed, opened, attached;
-	unsigned int busy;	/* binds that were refused */
+	unsigned int busy;	/* binds that were refused, or vdevs that were bound */
 	unsigned int bound;	/* at this moment */
 	unsigned int copies;
 	unsigned int deaths;	/* of vdevs, while their users had them */
@@ -229,12 +229,15 @@ static int open_or_remove(unsigned int i, const struct dsa_pool *pool)
 	uint32_t pt;
 	int n, ret;
 
-	for (n = 0; !i && goes_on(n, 40, counted(&shared->attached)); n++) {
+	for (n = 0; !i && goes_on(n, 40, counted(&shared->attached) && counted(&shared->busy));
+	     n++) {
 		ret = vdev_create(pool->parent, DSA_TYPE, shared_uuid);
 		if (ret)
 			return failed(i, "create", ret);
 		count(&shared->created);
 		usleep(rand() % 20000);
+		if (counted(&shared->bound))
+			count(&shared->busy);
 		/* Waits for who has opened it */
 		ret = vdev_remove(shared_uuid);
 		if (ret)
@@ -246,11 +249,14 @@ static int open_or_remove(unsigned int i, const struct dsa_pool *pool)
 		v.iommufd = iommufd_open();
 		if (v.fd >= 0)
 			count(&shared->opened);
-		if (v.fd >= 0 && !vdev_bind(v.fd, v.iommufd, &v.devid) &&
-		    !dsa_init(&v.dsa, v.fd) && !ioas_alloc(v.iommufd, &pt) &&
-		    !vdev_attach(v.fd, &pt)) {
-			count(&shared->attached);
-			dsa_start(&v.dsa);
+		if (v.fd >= 0 && !vdev_bind(v.fd, v.iommufd, &v.devid)) {
+			count(&shared->bound);
+			if (!dsa_init(&v.dsa, v.fd) && !ioas_alloc(v.iommufd, &pt) &&
+			    !vdev_attach(v.fd, &pt)) {
+				count(&shared->attached);
+				dsa_start(&v.dsa);
+			}
+			__atomic_fetch_sub(&shared->bound, 1, __ATOMIC_SEQ_CST);
 		}
 		if (v.fd >= 0)
 			close(v.fd);
@@ -266,8 +272,9 @@ TEST_F(race, remove_and_open)
 	EXPECT_LE(40, shared->created);
 	EXPECT_LT(0, shared->opened);
 	EXPECT_LT(0, shared->attached);
-	TH_LOG("%u vdevs, opened %u times, attached %u times", shared->created, shared->opened,
-	       shared->attached);
+	EXPECT_LT(0, shared->busy);
+	TH_LOG("%u vdevs, %u removed while bound, opened %u times, attached %u times",
+	       shared->created, shared->busy, shared->opened, shared->attached);
 }
 
 /* --- two binds --------------------------------------------------------------- */
@@ -321,6 +328,7 @@ struct worker {
 	struct test_vdev *v;
 	bool stop;
 	unsigned long rounds;
+	unsigned int stores, faults, copies;
 };
 
 static int worker_start(struct worker *w, struct test_vdev *v, void *(*fn)(void *arg))
@@ -348,7 +356,10 @@ static void *submit_forever(void *arg)
 	struct dsa_hw_desc desc = dsa_desc_move(&w->v->mem, 0, TEST_SRC, TEST_DST, 4096);
 
 	while (worker_goes_on(w)) {
-		submit_faults(dsa, &desc);
+		count(submit_faults(dsa, &desc) ? &w->faults : &w->stores);
+		if (dsa_cr(&w->v->mem, 0)->status == DSA_COMP_SUCCESS)
+			count(&w->copies);
+		dsa_cr(&w->v->mem, 0)->status = 0;
 		/* And by the slow way */
 		vdev_write(dsa->fd, &dsa->portals, PORTAL_LIMITED * PORTAL_PAGE, &desc,
 			   sizeof(desc));
@@ -366,7 +377,8 @@ TEST_F(race, submit_and_detach)
 	ASSERT_EQ(0, test_vdev_up(&v, &self->pool, STARTED, MEM_SIZE));
 	ASSERT_EQ(0, dsa_map(&v.dsa, PORTAL_LIMITED));
 	ASSERT_EQ(0, worker_start(&w, &v, submit_forever));
-	for (n = 0; n < 60; n++) {
+	for (n = 0; goes_on(n, 60, counted(&w.stores) && counted(&w.faults) &&
+			    counted(&w.copies)); n++) {
 		usleep(rand() % 5000);
 		switch (n % 4) {
 		case 0:
@@ -384,7 +396,10 @@ TEST_F(race, submit_and_detach)
 		EXPECT_EQ(0, dsa_start(&v.dsa));
 	}
 	ASSERT_EQ(0, worker_stop(&w));
-	EXPECT_LT(10, w.rounds);
+	EXPECT_LT(0, w.stores);
+	EXPECT_LT(0, w.faults);
+	EXPECT_LT(0, w.copies);
+	TH_LOG("%u stores, %u faults, %u copies seen", w.stores, w.faults, w.copies);
 	EXPECT_EQ(0, test_vdev_down(&v));
 }
 
@@ -609,8 +624,8 @@ static int use_or_unload(unsigned int i, const struct dsa_pool *pool)
 	if (i)
 		return use(i, pool);
 	/* Refused while a vdev is bound; else all of them go with it */
-	for (n = 0; goes_on(n, 20, unloaded[0] > 1 && refused && counted(&shared->copies) &&
-			    counted(&shared->lost)); n++) {
+	for (n = 0; goes_on(n, 20, unloaded[0] > 1 && unloaded[1] && unloaded[2] && refused &&
+			    counted(&shared->copies) && counted(&shared->lost)); n++) {
 		/* For the users to get their vdevs */
 		usleep(rand() % 100000);
 		if (system("rmmod idxd_vdev 2>/dev/null")) {
@@ -631,7 +646,7 @@ static int use_or_unload(unsigned int i, const struct dsa_pool *pool)
 	printf("# idxd_vdev unloaded %u times, mdev_pasid %u, idxd %u; refused %u times\n",
 	       unloaded[0], unloaded[1], unloaded[2], refused);
 	fflush(stdout);
-	if (!unloaded[0] || !refused)
+	if (!unloaded[0] || !unloaded[1] || !unloaded[2] || !refused)
 		return failed(i, "never met the users", 0);
 	return 0;
 }
@@ -652,6 +667,7 @@ TEST_F(race, unload_in_use)
 
 	ASSERT_EQ(0, test_vdev_up(&v, &self->pool, STARTED, MEM_SIZE));
 	EXPECT_NE(0, system("rmmod idxd_vdev 2>/dev/null"));
+	/* Those are held by the one above and by each other, whoever uses them */
 	EXPECT_NE(0, system("rmmod mdev_pasid 2>/dev/null"));
 	EXPECT_NE(0, system("rmmod idxd 2>/dev/null"));
 	EXPECT_NE(0, system("rmmod iommufd 2>/dev/null"));
@@ -710,9 +726,12 @@ static int enable_or_unbind(unsigned int i, const struct dsa_pool *pool)
 		sysfs_write("dedicated", DSA_DEVICES "/wq%s.7/mode", id);
 		sysfs_write("16", DSA_DEVICES "/wq%s.7/size", id);
 		sysfs_write("0", DSA_DEVICES "/wq%s.7/group_id", id);
-		if (!sysfs_write(pool->dsa, DSA_DRIVERS "/idxd/bind"))
+		ret = sysfs_write(pool->dsa, DSA_DRIVERS "/idxd/bind");
+		if (!ret)
 			return failed(i, "enabled", 0);
-		count(&shared->busy);
+		/* Not because it is enabled still, nor because it is gone already */
+		if (ret != -EBUSY && path_exists(DSA_DEVICES "/%s", pool->dsa))
+			count(&shared->busy);
 	}
 	return 0;
 }
@@ -722,13 +741,83 @@ TEST_F(race, enable_and_unbind_pf)
 {
 	int n;
 
-	for (n = 0; n < 5; n++) {
-		shared->busy = 0;
+	for (n = 0; goes_on(n, 5, shared->busy); n++) {
 		EXPECT_TRUE(in_processes(3, enable_or_unbind, &self->pool));
-		EXPECT_LT(0, shared->busy);
 		ASSERT_EQ(0, dsa_rebind(&self->pool));
 		ASSERT_EQ(0, dsa_pool_get(&self->pool, NR_WQS));
 	}
+	EXPECT_LT(0, shared->busy);
+	TH_LOG("refused %u times in %d rounds", shared->busy, n);
+}
+
+/* One has nothing but errors, the other one just wants to open his vdev */
+static int flood_or_bind(unsigned int i, const struct dsa_pool *pool)
+{
+	struct dsa_hw_desc desc = { .opcode = 0x7f };
+	struct test_vdev v;
+	int n, ret = 0;
+
+	while (!i && !counted(&shared->stores[1]) && time(NULL) < shared->deadline)
+		usleep(1000);
+	for (n = 0; !i && !ret && n < 20; n++) {
+		ret = test_vdev_up(&v, pool, BOUND, 0);
+		if (!ret)
+			ret = test_vdev_down(&v);
+		count(&shared->opened);
+	}
+	if (!i)
+		return ret ? failed(i, "bind", ret) : 0;
+
+	ret = test_vdev_up(&v, pool, STARTED, MEM_SIZE);
+	if (!ret)
+		ret = dsa_map(&v.dsa, PORTAL_LIMITED);
+	while (!ret && !is_over()) {
+		ret = dsa_submit(&v.dsa, &desc);
+		count(&shared->stores[i - 1]);
+	}
+	if (dsa_read64(&v.dsa, DSA_SWERR) & SWERR_VALID)
+		count(&shared->busy);
+	return ret || test_vdev_down(&v) ? failed(i, "submit", ret) : 0;
+}
+
+/* The errors of some keep nobody from coming and going. */
+TEST_F(race, flood_and_bind)
+{
+	EXPECT_TRUE(in_processes(3, flood_or_bind, &self->pool));
+	EXPECT_EQ(20, shared->opened);
+	EXPECT_EQ(2, shared->busy);
+	TH_LOG("%u and %u errors", shared->stores[0], shared->stores[1]);
+}
+
+/* A device that idxd leaves is used on until its users have heard the request to close. */
+TEST_F(race, unbind_pf_in_use)
+{
+	int32_t request = eventfd(0, EFD_CLOEXEC);
+	struct test_vdev v;
+	int status;
+	pid_t pid;
+
+	ASSERT_LE(0, request);
+	ASSERT_EQ(0, test_vdev_up(&v, &self->pool, STARTED, MEM_SIZE));
+	ASSERT_EQ(0, vdev_irq_eventfds(v.fd, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, &request));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		/* It would wait for itself */
+		close(v.fd);
+		_exit(!!sysfs_write(self->pool.parent, DSA_PCI_DRIVER "/unbind"));
+	}
+	EXPECT_LT(0, eventfd_wait(request, 30000));
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	EXPECT_EQ(DSA_COMP_SUCCESS, test_copy(&v.dsa, &v.mem, 1));
+	close(v.fd);
+	close(v.iommufd);
+	dsa_mem_free(&v.mem);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_FALSE(path_exists(MDEV_DEVICES "/%s", v.uuid));
+	close(request);
+	ASSERT_EQ(0, dsa_rebind(&self->pool));
 }
 
 TEST_HARNESS_MAIN

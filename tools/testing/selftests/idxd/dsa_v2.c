@@ -54,6 +54,27 @@ TEST_F(v2, op_config)
 	EXPECT_TRUE(is_all(v->mem.va + LIST, 64, 0));
 }
 
+/* While a user has it, the WQ asks for no pages, whatever its owner allows it otherwise. */
+TEST_F(v2, no_page_requests)
+{
+	struct test_vdev *v = &self->v;
+	long long cfg;
+
+	ASSERT_EQ(0, dsa_wq_configure(&self->pool, 0, "user", DSA_WQ_DRIVER));
+	EXPECT_EQ(0, sysfs_read_num(DSA_DEVICES "/wq%s.0/prs_disable",
+				    self->pool.dsa + strlen("dsa")));
+	ASSERT_EQ(0, dsa_wq_enable(&self->pool, 0, "user", DSA_WQ_DRIVER));
+	ASSERT_EQ(0, test_vdev_up(v, &self->pool, STARTED, MEM_SIZE));
+	cfg = dsa_host_wqcfg(&self->pool, 0, WQCFG_MODE);
+	ASSERT_LE(0, cfg);
+	EXPECT_EQ(WQCFG_PASID_EN | WQCFG_PRS_DISABLE,
+		  cfg & (WQCFG_PASID_EN | WQCFG_PRS_DISABLE));
+	ASSERT_EQ(0, dsa_cmd(&v->dsa, CMD_DISABLE_WQ, WQ0));
+	cfg = dsa_host_wqcfg(&self->pool, 0, WQCFG_MODE);
+	ASSERT_LE(0, cfg);
+	EXPECT_EQ(0, cfg & (WQCFG_PASID_EN | WQCFG_PRS_DISABLE));
+}
+
 FIXTURE(user) {
 	struct dsa_pool pool;
 	struct test_vdev v;

@@ -420,7 +420,7 @@ TEST_F(pasid, pf_stays_with_idxd)
 
 	ASSERT_EQ(0, bind(&self->v));
 	ASSERT_EQ(0, test_vdev_attach(&self->v, MEM_SIZE));
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", self->pool.parent);
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/driver", self->pool.parent);
 	len = readlink(path, link, sizeof(link) - 1);
 	ASSERT_GT(len, 0);
 	link[len] = '\0';

@@ -80,6 +80,7 @@
 #define WQCFG_MODE		2
 #define   WQCFG_DEDICATED	(1u << 0)
 #define   WQCFG_BLOCK_ON_FAULT	(1u << 1)
+#define   WQCFG_PRS_DISABLE	(1u << 3)
 #define   WQCFG_PASID(v)	(((v) >> 8) & 0xfffff)
 #define   WQCFG_PASID_EN	(1u << 28)
 #define WQCFG_LIMITS		3
@@ -158,6 +159,8 @@ int dsa_wq_enable(const struct dsa_pool *pool, unsigned int wq, const char *type
 int dsa_wq_disable(const struct dsa_pool *pool, unsigned int wq, const char *driver);
 /* Bind the driver of the PF anew: that is what it takes to use a broken device again. */
 int dsa_rebind(const struct dsa_pool *pool);
+/* Double word @dw of what the PF itself has in WQCFG, or a negative error */
+long long dsa_host_wqcfg(const struct dsa_pool *pool, unsigned int wq, unsigned int dw);
 
 /* --- one device ---------------------------------------------------------- */
 

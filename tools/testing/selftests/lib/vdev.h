@@ -25,6 +25,7 @@
 
 #define MDEV_BUS_CLASS		"/sys/class/mdev_bus"
 #define MDEV_DEVICES		"/sys/bus/mdev/devices"
+#define PCI_DEVICES		"/sys/bus/pci/devices"
 
 /* --- sysfs ------------------------------------------------------------- */
 

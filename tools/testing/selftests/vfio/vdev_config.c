@@ -59,8 +59,8 @@ TEST_F(config, identity)
 	uint32_t value;
 
 	/* What the PF is, so that the stock idxd driver takes it. */
-	vendor = sysfs_read_num("/sys/bus/pci/devices/%s/vendor", self->pool.parent);
-	device = sysfs_read_num("/sys/bus/pci/devices/%s/device", self->pool.parent);
+	vendor = sysfs_read_num(PCI_DEVICES "/%s/vendor", self->pool.parent);
+	device = sysfs_read_num(PCI_DEVICES "/%s/device", self->pool.parent);
 	EXPECT_EQ(0x8086, vendor);
 	EXPECT_EQ(vendor, cfg_read(v, PCI_VENDOR_ID, 2));
 	EXPECT_EQ(device, cfg_read(v, PCI_DEVICE_ID, 2));

@@ -90,7 +90,7 @@ static unsigned int find_dsas(struct dsa_pf *list)
 		snprintf(d->dsa, sizeof(d->dsa), "%.15s", strrchr(link, '/') + 1);
 		*strrchr(link, '/') = '\0';
 		snprintf(d->pf, sizeof(d->pf), "%.31s", strrchr(link, '/') + 1);
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group/devices/*",
+		snprintf(path, sizeof(path), PCI_DEVICES "/%s/iommu_group/devices/*",
 			 d->pf);
 		if (glob(path, 0, NULL, &devices))
 			continue;
@@ -169,7 +169,7 @@ TEST_F(group, shared)
 				       "cannot register %s: %s of the same IOMMU group has no PASIDs; enable ACS or use another slot",
 				       d->pf, d->other);
 		EXPECT_FALSE(path_exists(MDEV_BUS_CLASS "/%s", d->pf));
-		EXPECT_FALSE(path_exists("/sys/bus/pci/devices/%s/mdev_pasid", d->pf));
+		EXPECT_FALSE(path_exists(PCI_DEVICES "/%s/mdev_pasid", d->pf));
 	}
 	EXPECT_NE(0, found[false]);
 	EXPECT_NE(0, found[true]);

@@ -53,7 +53,7 @@ static bool find_without_pasids(char *name, size_t size)
 	size_t i;
 	glob_t g;
 
-	if (glob("/sys/bus/pci/devices/*", 0, NULL, &g))
+	if (glob(PCI_DEVICES "/*", 0, NULL, &g))
 		return false;
 	for (i = 0; i < g.gl_pathc && !found; i++) {
 		uint8_t config[4096];
@@ -143,7 +143,7 @@ static bool vtd_can(const char *pf, unsigned int bit)
 {
 	char text[32];
 
-	if (sysfs_read(text, sizeof(text), "/sys/bus/pci/devices/%s/iommu/intel-iommu/ecap",
+	if (sysfs_read(text, sizeof(text), PCI_DEVICES "/%s/iommu/intel-iommu/ecap",
 		       pf) <= 0)
 		return false;
 	return strtoull(text, NULL, 16) >> bit & 1;
@@ -271,35 +271,6 @@ static int wq_set(const char *wq, const char *attr, const char *value)
 	return sysfs_write(value, DSA_DEVICES "/%s/%s", wq, attr);
 }
 
-/* As a whole: the compiler must not make it a load of two bytes, which no register takes */
-static uint32_t bar_read32(const void *bar, unsigned int off)
-{
-	return __atomic_load_n((const uint32_t *)((const char *)bar + off), __ATOMIC_RELAXED);
-}
-
-/* What the hardware of the PF has in WQCFG, or a negative error */
-static int blocks_on_fault(const struct dsa_pool *pool, unsigned int wq)
-{
-	unsigned int off;
-	char path[128];
-	void *bar;
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource0", pool->parent);
-	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	bar = mmap(NULL, 0x10000, PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
-	if (bar == MAP_FAILED)
-		return -errno;
-	off = (bar_read32(bar, DSA_OFFSETS) >> 16) * 0x100 +
-	      wq * WQCAP_STRIDE(bar_read32(bar, DSA_WQCAP)) + 4 * WQCFG_MODE;
-	ret = !!(bar_read32(bar, off) & WQCFG_BLOCK_ON_FAULT);
-	munmap(bar, 0x10000);
-	return ret;
-}
-
 TEST_F(lend, device_disabled)
 {
 	/* Maybe it is not enabled */
@@ -313,6 +284,7 @@ TEST_F(lend, device_disabled)
 
 TEST_F(lend, wrong_wq)
 {
+	long long cfg;
 	int ret;
 
 	ASSERT_EQ(0, dsa_wq_enable(&self->pool, 0, "user", DSA_WQ_DRIVER));
@@ -332,14 +304,25 @@ TEST_F(lend, wrong_wq)
 	ASSERT_EQ(0, wq_set(self->wq, "block_on_fault", "1"));
 	/* Each WQ that is enabled has idxd write down the configuration of all */
 	ASSERT_EQ(0, dsa_wq_enable(&self->pool, 5, "user", DSA_WQ_DRIVER));
-	EXPECT_EQ(1, blocks_on_fault(&self->pool, 6));
+	cfg = dsa_host_wqcfg(&self->pool, 6, WQCFG_MODE);
+	ASSERT_LE(0, cfg);
+	EXPECT_EQ(WQCFG_BLOCK_ON_FAULT, cfg & WQCFG_BLOCK_ON_FAULT);
 	EXPECT_EQ(-EOPNOTSUPP, lend(self->wq));
 	EXPECT_REFUSED(&self->last,
 		       "cannot lend %s: it waits for page faults, which nobody serves; set its block_on_fault to 0",
 		       self->wq);
 
-	/* A new type takes the name away, which idxd insists on */
 	ASSERT_EQ(0, wq_set(self->wq, "block_on_fault", "0"));
+	ASSERT_EQ(0, wq_set(self->wq, "max_batch_size", "1024"));
+	ASSERT_EQ(0, wq_set(self->wq, "max_transfer_size", "2097152"));
+	EXPECT_EQ(-EINVAL, lend(self->wq));
+	EXPECT_REFUSED(&self->last,
+		       "cannot lend %s: its user could keep the device busy with %llu GiB, and %llu is what commands have time for; lower its size, max_batch_size or max_transfer_size",
+		       self->wq, 32ull, 16ull);
+	/* As much as may be */
+	ASSERT_EQ(0, wq_set(self->wq, "max_batch_size", "512"));
+
+	/* A new type takes the name away, which idxd insists on */
 	ASSERT_EQ(0, wq_set(self->wq, "type", "kernel"));
 	ASSERT_EQ(0, wq_set(self->wq, "type", "user"));
 	ret = lend(self->wq);
@@ -350,7 +333,9 @@ TEST_F(lend, wrong_wq)
 
 	ASSERT_EQ(0, wq_set(self->wq, "name", "lend6"));
 	EXPECT_EQ(0, lend(self->wq));
-	EXPECT_EQ(0, blocks_on_fault(&self->pool, 6));
+	cfg = dsa_host_wqcfg(&self->pool, 6, WQCFG_MODE);
+	ASSERT_LE(0, cfg);
+	EXPECT_EQ(0, cfg & WQCFG_BLOCK_ON_FAULT);
 	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 6, DSA_WQ_DRIVER));
 	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 5, DSA_WQ_DRIVER));
 	EXPECT_EQ(0, dsa_wq_disable(&self->pool, 0, DSA_WQ_DRIVER));

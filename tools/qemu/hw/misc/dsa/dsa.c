@@ -46,6 +46,7 @@ static uint64_t dsa_wqcap(DSAState *s)
     cap = FIELD_DP64(cap, WQCAP, PRIORITY, 1);
     cap = FIELD_DP64(cap, WQCAP, OCCUPANCY, 1);
     cap = FIELD_DP64(cap, WQCAP, OP_CONFIG, s->version >= 2);
+    cap = FIELD_DP64(cap, WQCAP, PRS, s->version >= 2);
     return cap;
 }
 
@@ -177,6 +178,7 @@ static uint32_t dsa_wqcfg_mask(DSAState *s, unsigned dword)
         return R_WQCFG1_THRESHOLD_MASK;
     case 2:
         return R_WQCFG2_MODE_MASK | R_WQCFG2_BOF_MASK |
+               (s->version >= 2 ? R_WQCFG2_PRS_DISABLE_MASK : 0) |
                R_WQCFG2_PRIORITY_MASK | R_WQCFG2_PASID_MASK |
                R_WQCFG2_PASID_EN_MASK | R_WQCFG2_PRIV_MASK;
     case 3:
