@@ -187,6 +187,10 @@ SEEDS = {
     "desc-tail": started() + [part for i in range(3) for value in (1, ~0, IOVA)
                               for part in (step("DESC_TAIL", a=i, c=value), desc(NOOP),
                                            desc(MEMMOVE))],
+    "desc-head": started() + [part for i in range(4)
+                              for value in (0xfee00000 ^ IOVA, 1 << 63, ~0, 1 << 31)
+                              for part in (step("DESC_HEAD", a=i, c=value), desc(NOOP),
+                                           desc(MEMMOVE), step("DESC_HEAD", a=i))],
     "ioas-copy": started() + [step("IOAS_ALLOC", obj=2),
                               step("IOAS_COPY", a=7 | 1 << 4, b=32, c=IOVA | IOVA << 32, obj=2),
                               step("ATTACH", obj=2), desc(MEMMOVE),

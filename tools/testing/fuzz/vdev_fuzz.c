@@ -109,6 +109,7 @@ enum op {
 	OP_MREMAP,
 	OP_FORK,
 	OP_RAWIO,
+	OP_DESC_HEAD,
 	NR_OPS,
 };
 
@@ -127,7 +128,8 @@ static uint32_t ids[NR_IDS];
 static uint8_t *maps[NR_MAPS];
 static int events[NR_EVENTS];
 static int queues[NR_QUEUES];
-static uint64_t desc_tail[3];	/* bytes 40 to 63 of each descriptor */
+static uint64_t desc_head[4];	/* what is changed in bytes 0 to 31 of each descriptor */
+static uint64_t desc_tail[3];	/* bytes 40 to 63 of it */
 static pid_t child;	/* has what was open and mapped when it was forked, or 0 */
 static int first_fd;	/* of what an input may open */
 static uint8_t *const arena = ARENA_VA;
@@ -460,7 +462,7 @@ static void store64(void *to, const void *data)
 static void do_desc(const struct step *s)
 {
 	uint64_t iova = s->c & 0xffff0, portal = (s->who >> 4) * 64;
-	struct dsa_hw_desc desc __attribute__((aligned(64))) = {
+	struct dsa_hw_desc desc = {
 		.opcode = s->a & 0xff,
 		.flags = s->b & 0xffffff,
 		.completion_addr = iova ^ (s->b >> 31 ? 0x10 : 0),
@@ -471,13 +473,18 @@ static void do_desc(const struct step *s)
 		.int_handle = s->a >> 8,
 	};
 	uint8_t *map = maps[s->c >> 60 & (NR_MAPS - 1)];
+	uint64_t words[8] __attribute__((aligned(64)));
+	unsigned int i;
 
-	memcpy((uint8_t *)&desc + sizeof(desc) - sizeof(desc_tail), desc_tail, sizeof(desc_tail));
+	memcpy(words, &desc, sizeof(words));
+	for (i = 0; i < 4; i++)
+		words[i] ^= desc_head[i];
+	memcpy(words + 5, desc_tail, sizeof(desc_tail));
 	if (map && s->c >> 63)
-		store64(map + portal, &desc);
+		store64(map + portal, words);
 	else
-		write_region(s, VFIO_PCI_BAR2_REGION_INDEX, s->c >> 62 ? 0x1000 : portal, &desc,
-			     sizeof(desc));
+		write_region(s, VFIO_PCI_BAR2_REGION_INDEX, s->c >> 62 ? 0x1000 : portal, words,
+			     sizeof(words));
 }
 
 static void do_mmap(const struct step *s)
@@ -968,6 +975,9 @@ static void do_step(const struct step *s)
 	case OP_DESC_TAIL:
 		desc_tail[s->a % 3] = s->c;
 		break;
+	case OP_DESC_HEAD:
+		desc_head[s->a % 4] = s->c;
+		break;
 	case OP_IOAS_COPY:
 		do_ioas_copy(s);
 		break;
@@ -1006,6 +1016,7 @@ static void begin(void)
 	for (i = 0; i < NR_QUEUES; i++)
 		queues[i] = -1;
 	memset(ids, 0, sizeof(ids));
+	memset(desc_head, 0, sizeof(desc_head));
 	memset(desc_tail, 0, sizeof(desc_tail));
 	set_rawio(true);
 }

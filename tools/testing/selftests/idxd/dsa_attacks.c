@@ -79,6 +79,7 @@ TEST_F(attack, pasid_in_descriptor)
 	struct test_vdev w;
 	long long pasid, victim;
 	unsigned int i;
+	int ret;
 
 	ASSERT_EQ(0, victim_up(&w, &self->pool));
 	victim = vdev_pasid(w.uuid);
@@ -87,20 +88,32 @@ TEST_F(attack, pasid_in_descriptor)
 		desc = dsa_desc_move(self->mem, 0, SRC, DST, 64);
 		desc.pasid = pasid;
 		desc.priv = pasid & 1;
-		dsa_run(self->dsa, self->mem, &desc);
+		dsa_fill(self->mem->va + SRC, 64, pasid);
+		memset(self->mem->va + DST, 0, 128);
+		ret = dsa_run(self->dsa, self->mem, &desc);
+		/* It was the attacker's own data, or nothing at all */
+		if (!variant->direct || !desc.priv || ret != DSA_COMP_PRIV_BAD) {
+			EXPECT_EQ(DSA_COMP_SUCCESS, ret);
+			EXPECT_EQ(-1, dsa_check(self->mem->va + DST, 64, pasid));
+		}
 		EXPECT_TRUE(unharmed(&w));
 		if (!variant->direct)
 			continue;
 
 		for (i = 0; i < 2; i++) {
-			list[i] = dsa_desc_move(self->mem, 1 + i, SRC, DST, 64);
+			list[i] = dsa_desc_move(self->mem, 1 + i, SRC, DST + 64, 64);
 			list[i].pasid = pasid;
-			list[i].priv = pasid & 1;
+			list[i].priv = i;
 		}
 		desc = dsa_desc(self->mem, 0, DSA_OPCODE_BATCH);
 		desc.desc_list_addr = self->mem->iova + LIST;
 		desc.desc_count = 2;
-		dsa_run(self->dsa, self->mem, &desc);
+		ret = dsa_run(self->dsa, self->mem, &desc);
+		EXPECT_TRUE(ret == DSA_COMP_SUCCESS || ret == DSA_COMP_BATCH_FAIL);
+		EXPECT_EQ(DSA_COMP_SUCCESS, dsa_cr(self->mem, 1)->status);
+		ret = dsa_cr(self->mem, 2)->status;
+		EXPECT_TRUE(ret == DSA_COMP_SUCCESS || ret == DSA_COMP_PRIV_BAD);
+		EXPECT_EQ(-1, dsa_check(self->mem->va + DST + 64, 64, pasid));
 		EXPECT_TRUE(unharmed(&w));
 	}
 	EXPECT_EQ(0, test_vdev_down(&w));
@@ -472,7 +485,7 @@ TEST_F(attack, pasid_reuse)
 		/* Else this shows nothing */
 		EXPECT_EQ(pasid, vdev_pasid(w.uuid));
 		ASSERT_EQ(0, thaw_load());
-		usleep(200000);
+		EXPECT_EQ(0, dsa_cmd(&w.dsa, CMD_DRAIN_ALL, 0));
 		EXPECT_TRUE(unharmed(&w));
 		EXPECT_EQ(0, test_vdev_down(&w));
 	}

@@ -14,7 +14,6 @@
 #include "vdev_harness.h"
 
 #define MEM_SIZE	(1 << 20)
-#define PCI_DEVICES	"/sys/bus/pci/devices"
 #define NR		2
 
 /* Two started vdevs with their portals mapped, and an eventfd for what each is told. */
@@ -378,7 +377,7 @@ TEST_F(fault, errors_of_the_last_user)
 	ASSERT_EQ(0, irq_on_cpu0(&self->pair.pool));
 	ASSERT_EQ(0, on_cpu(0, true));
 
-	/* As many as there are engines end at the same time, and with them the command */
+	/* The command ends with the last of them */
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(0, dsa_submit(&v->dsa, &desc));
 	dsa_unmap(&v->dsa);
@@ -437,6 +436,8 @@ TEST_F(fault, hung_descriptors)
 	for (i = 0; i < 8; i++)
 		ASSERT_EQ(0, dsa_submit(&v->dsa, &desc));
 	EXPECT_EQ(0, dsa_cmd(&v->dsa, CMD_ABORT_WQ, WQ0));
+	/* It would wait for what was left */
+	EXPECT_EQ(0, dsa_cmd(&v->dsa, CMD_DRAIN_WQ, WQ0));
 	ASSERT_EQ(0, dsa_submit(&v->dsa, &desc));
 	EXPECT_EQ(0, vdev_reset(v->fd));
 	ASSERT_EQ(0, fault_set("hang-engines", "false"));
@@ -642,13 +643,21 @@ TEST_F(fault, gone_and_closed)
 TEST_F(fault, flr_under_us)
 {
 	struct test_vdev *v = &self->pair.v[0];
-	struct dsa_hw_desc desc = dsa_desc_move(&v->mem, 0, TEST_SRC, TEST_DST, 4096);
+	/* Not where others copy to */
+	struct dsa_hw_desc desc = dsa_desc_move(&v->mem, 1, TEST_SRC, MEM_SIZE - 4096, 4096);
+	const uint8_t *dst = v->mem.va + MEM_SIZE - 4096;
 
-	ASSERT_EQ(0, fault_set("latency-ns", "100000000"));
+	memset(v->mem.va + TEST_SRC, 0x11, 4096);
+	ASSERT_EQ(0, fault_set("hang-engines", "true"));
 	ASSERT_EQ(0, dsa_submit(&v->dsa, &desc));
 	ASSERT_EQ(0, sysfs_write("1", PCI_DEVICES "/%s/reset", self->pair.pool.parent));
 	EXPECT_HALTED(&self->pair, 0);
 	EXPECT_HALTED(&self->pair, 1);
+	/* What it was doing is gone, and not only late */
+	ASSERT_EQ(0, fault_set("hang-engines", "false"));
+	usleep(100000);
+	EXPECT_EQ(0, dsa_cr(&v->mem, 1)->status);
+	EXPECT_TRUE(is_all(dst, 4096, 0));
 	EXPECT_LENDS_NOTHING(&self->pair.pool);
 }
 

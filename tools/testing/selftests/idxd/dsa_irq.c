@@ -121,24 +121,26 @@ TEST_F(irq, burst)
 TEST_F(irq, foreign_handles)
 {
 	struct test_vdev other;
+	struct dsa_hw_desc desc;
 	int32_t efd[2];
-	unsigned int h;
+	unsigned int i;
 
 	ASSERT_EQ(0, test_vdev_up(&other, &self->pool, STARTED, MEM_SIZE));
 	ASSERT_EQ(0, with_irqs(&other, efd));
 	EXPECT_NE(self->dsa->int_handle, other.dsa.int_handle);
-	for (h = 0; h < 20; h++) {
-		struct dsa_hw_desc desc = noop_irq(self->mem, 0, h);
+	for (i = 0; i < 22; i++) {
+		unsigned int h = i < 20 ? i : i == 20 ? other.dsa.int_handle : 0xffff;
 
 		if (h == self->dsa->int_handle)
 			continue;
+		desc = noop_irq(self->mem, 0, h);
 		EXPECT_EQ(DSA_COMP_INT_HANDLE_INVAL, dsa_run(self->dsa, self->mem, &desc)) {
 			TH_LOG("handle %u", h);
 		}
 	}
-	struct dsa_hw_desc desc = noop_irq(self->mem, 0, 0xffff);
-
-	EXPECT_EQ(DSA_COMP_INT_HANDLE_INVAL, dsa_run(self->dsa, self->mem, &desc));
+	/* Nor is it taken away from the other one */
+	EXPECT_EQ(ERR_INT_IDX, CMDSTS_ERR(dsa_cmd(self->dsa, CMD_RELEASE_INT_HANDLE,
+						  other.dsa.int_handle)));
 	EXPECT_EQ(0, eventfd_wait(efd[1], 200));
 	EXPECT_EQ(0, eventfd_wait(efd[0], 0));
 	EXPECT_EQ(0, eventfd_wait(self->efd[1], 0));

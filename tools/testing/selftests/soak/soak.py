@@ -29,6 +29,10 @@ DMATEST_MAX_SECONDS = 600
 LIMIT_KB, LIFE_KB = 512, 1
 # Slab caches of the debug kernel's notes, one for each object of others
 NOTES = "kmemleak_object", "kmemleak_scan_area", "debug_objects_cache"
+# The debug kernel counts for each line of its source what was allocated there and is not freed.
+# All that these modules hold belongs to a vdev, a PF or a user, and those are as before.
+ALLOCATIONS = "/proc/allocinfo"
+OURS = "iommufd", "mdev", "mdev_pasid", "vfio", "idxd", "idxd_vdev", "siov_sample"
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") >> 10
 # A guest needs that long to boot here, as a rule and at most
 GUEST_SECONDS, GUEST_MAX_SECONDS = 120, 900
@@ -109,6 +113,7 @@ class State:
                           for kind in kinds]
         self.pasids = [self.free_pasids(*kind) for kind in kinds.items()]
         self.count_memory()
+        self.allocations = self.count_allocations()
         self.interrupts = len(vm.read("/proc/interrupts").splitlines())
         self.files = self.count_files()
 
@@ -163,6 +168,15 @@ class State:
         path = "/sys/kernel/debug/stackdepot/stats"
         pools = re.search(r"pools: (\d+)", vm.read(path)) if os.path.exists(path) else None
         return int(pools[1]) * 4 * PAGE_KB if pools else 0
+
+    @staticmethod
+    def count_allocations():
+        """Bytes and number by module and place, in the kernel that counts them."""
+        if not os.path.exists(ALLOCATIONS):
+            return {}
+        return {(module, place): (int(size), int(nr)) for size, nr, place, module in
+                re.findall(r"^ *(-?\d+) +(\d+) (\S+) (?:\[(\w+)\] )?", vm.read(ALLOCATIONS),
+                           re.MULTILINE)}
 
     @staticmethod
     def count_files():
@@ -238,6 +252,13 @@ def memory():
     slabs = {name: size - before.slabs.get(name, 0) for name, size in after.slabs.items()}
     for name in sorted(slabs, key=slabs.get, reverse=True)[:5]:
         print(f"# of slabs: {name} {slabs[name]:+} KiB")
+    grown_at = {where: size - before.allocations.get(where, (0, 0))[0]
+                for where, (size, _) in after.allocations.items()}
+    for where in sorted(grown_at, key=grown_at.get, reverse=True)[:10]:
+        print(f"# of allocations: {' '.join(where)} {grown_at[where]:+} bytes")
+    lost = [" ".join(where) for where, (_, nr) in after.allocations.items()
+            if where[0] in OURS and nr > before.allocations.get(where, (0, 0))[1]]
+    vm.check(not lost, f"not freed is what was allocated at {', '.join(lost)}")
     over = [name for name, size in grown.items() if size > limit]
     vm.check(not over, f"more than {limit} KiB are gone: {', '.join(over)}")
 

@@ -122,6 +122,20 @@ static int count_interrupts(const char *uuid)
 	return nr;
 }
 
+/* Memory of this process that is pinned, in KiB */
+static long count_pinned(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	long kib = -1;
+
+	while (file && kib < 0 && fgets(line, sizeof(line), file))
+		sscanf(line, "VmPin: %ld", &kib);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
 /* All that the host shows of vdevs and of this process, as text to be compared */
 static void snapshot(const struct target *t, char *text, size_t size)
 {
@@ -131,10 +145,10 @@ static void snapshot(const struct target *t, char *text, size_t size)
 	vdev_attr(t->u.uuid, "pasid", pasid, sizeof(pasid));
 	sysfs_read(portal, sizeof(portal), MDEV_DEVICES "/%s/dsa/portal", t->u.uuid);
 	snprintf(text, size,
-		 "available %lld, mdevs %d, cdevs %d, state %s, pasid %s, portal %s, interrupts %d, files %d",
+		 "available %lld, mdevs %d, cdevs %d, state %s, pasid %s, portal %s, interrupts %d, files %d, pinned %ld",
 		 vdev_available(t->u.parent, t->u.type), count_entries(MDEV_DEVICES),
 		 count_entries("/sys/class/vfio-dev"), state, pasid, portal,
-		 count_interrupts(t->u.uuid), count_entries("/proc/self/fd"));
+		 count_interrupts(t->u.uuid), count_entries("/proc/self/fd"), count_pinned());
 }
 
 /* --- the way to each stage, with nothing failing -------------------------- */

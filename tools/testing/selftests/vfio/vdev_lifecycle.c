@@ -488,13 +488,13 @@ TEST_F(lifecycle, choose_wq)
 	EXPECT_EQ(0, test_vdev_down(&t));
 }
 
-/* The module that vdevs live on cannot be unloaded under an open one. */
+/* The driver of vdevs cannot be unloaded under an open one, nor so what it stands on. */
 TEST_F(lifecycle, module_is_held)
 {
 	struct test_vdev t;
 
 	ASSERT_EQ(0, test_vdev_up(&t, &self->pool, BOUND, 0));
-	EXPECT_NE(0, system("modprobe -r mdev_pasid 2>/dev/null"));
+	EXPECT_NE(0, system("rmmod idxd_vdev 2>/dev/null"));
 	EXPECT_TRUE(path_exists(MDEV_DEVICES "/%s", t.uuid));
 	EXPECT_TRUE(vdev_state_is(t.uuid, "bound"));
 	EXPECT_EQ(0, test_vdev_down(&t));
