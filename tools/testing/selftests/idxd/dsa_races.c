@@ -706,7 +706,7 @@ TEST_F(race, unload_open)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 	EXPECT_FALSE(path_exists(MDEV_DEVICES "/%s", v.uuid));
-	EXPECT_FALSE(path_exists("/sys/module/idxd_vdev"));
+	/* udev may have done that already */
 	EXPECT_EQ(0, system("modprobe idxd_vdev"));
 }
 
