@@ -29,9 +29,9 @@ DMATEST_MAX_SECONDS = 600
 LIMIT_KB, LIFE_KB = 512, 1
 # Slab caches of the debug kernel's notes, one for each object of others
 NOTES = "kmemleak_object", "kmemleak_scan_area", "debug_objects_cache"
-# The debug kernel counts for each line of its source what was allocated there and is not freed.
+# The debug kernel can count for each line of its source what was allocated there and is not freed.
 # All that these modules hold belongs to a vdev, a PF or a user, and those are as before.
-ALLOCATIONS = "/proc/allocinfo"
+ALLOCATIONS, COUNTED = "/proc/allocinfo", "/proc/sys/vm/mem_profiling"
 OURS = "iommufd", "mdev", "mdev_pasid", "vfio", "idxd", "idxd_vdev", "siov_sample"
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") >> 10
 # A guest needs that long to boot here, as a rule and at most
@@ -171,8 +171,8 @@ class State:
 
     @staticmethod
     def count_allocations():
-        """Bytes and number by module and place, in the kernel that counts them."""
-        if not os.path.exists(ALLOCATIONS):
+        """Bytes and number by module and place, if the kernel counts them."""
+        if not os.path.exists(COUNTED) or vm.read(COUNTED) != "1":
             return {}
         return {(module, place): (int(size), int(nr)) for size, nr, place, module in
                 re.findall(r"^ *(-?\d+) +(\d+) (\S+) (?:\[(\w+)\] )?", vm.read(ALLOCATIONS),
