@@ -220,6 +220,14 @@ TEST_F(pasid, attach_hwpt)
 
 TEST_F(pasid, hwpt_alloc_misuse)
 {
+	struct iommu_hwpt_vtd_s1 nested = { 0 };
+	struct iommu_hwpt_alloc cmd = {
+		.size = sizeof(cmd),
+		.pt_id = 0xdead,
+		.data_type = IOMMU_HWPT_DATA_VTD_S1,
+		.data_len = sizeof(nested),
+		.data_uptr = (uintptr_t)&nested,
+	};
 	uint32_t hwpt;
 
 	ASSERT_EQ(0, bind(&self->v));
@@ -228,6 +236,11 @@ TEST_F(pasid, hwpt_alloc_misuse)
 	EXPECT_EQ(-EINVAL, hwpt_alloc(self->v.iommufd, self->v.devid, 0xdead, &hwpt));
 	EXPECT_GT(0, hwpt_alloc(self->v.iommufd, self->v.ioas, self->v.ioas, &hwpt));
 	EXPECT_GT(0, hwpt_alloc(self->v.iommufd, self->v.devid, self->v.devid, &hwpt));
+
+	/* A PASID has no nested page tables, whatever they would stand on */
+	cmd.dev_id = self->v.devid;
+	EXPECT_EQ(-1, ioctl(self->v.iommufd, IOMMU_HWPT_ALLOC, &cmd));
+	EXPECT_EQ(EOPNOTSUPP, errno);
 }
 
 TEST_F(pasid, hw_info)

@@ -4,10 +4,16 @@
  * file, not to the process that made it: it goes with the file through dup, fork and
  * sockets, and ends when the last descriptor and the last mapping of it have gone.
  */
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+#include <linux/userfaultfd.h>
 
 #include "vdev_harness.h"
 
@@ -282,6 +288,122 @@ TEST_F(files, killed)
 	kill(pid, SIGKILL);
 	EXPECT_EQ(-1, exit_status(pid));
 	EXPECT_TRUE(vdev_state_becomes(self->v.uuid, "closed"));
+	EXPECT_EQ(0, bind_anew(self->v.uuid));
+}
+
+/* --- closed while an ioctl of the iommufd is under way ---------------------- */
+
+/* An ioctl whose arguments and results are in a page of its own */
+struct call {
+	int fd;
+	unsigned long request;
+	void *page;
+	size_t size;
+	int result;
+};
+
+/* The kernel can read that page, but write to it only when it is let to. */
+FIXTURE(held) {
+	struct dsa_pool pool;
+	struct test_vdev v;
+	struct call call;
+	uint32_t ioas;
+	int uffd;
+};
+
+FIXTURE_VARIANT(held) {
+	unsigned long request;
+};
+
+FIXTURE_VARIANT_ADD(held, hw_info) { IOMMU_GET_HW_INFO };
+FIXTURE_VARIANT_ADD(held, hwpt_alloc) { IOMMU_HWPT_ALLOC };
+
+FIXTURE_SETUP(held)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+	};
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+
+	self->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	TEST_REQUIRE(self->uffd >= 0, "no userfaultfd here, or not for this user");
+	self->call.size = sysconf(_SC_PAGESIZE);
+	self->call.page = mmap(NULL, self->call.size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->call.page);
+	reg.range.start = (uintptr_t)self->call.page;
+	reg.range.len = self->call.size;
+	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_REGISTER, &reg));
+
+	TEST_POOL(&self->pool, 1);
+	ASSERT_EQ(0, test_vdev_up(&self->v, &self->pool, BOUND, 0));
+	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &self->ioas));
+	self->call.fd = self->v.iommufd;
+	self->call.request = variant->request;
+}
+
+FIXTURE_TEARDOWN(held)
+{
+	EXPECT_EQ(0, test_vdev_down(&self->v));
+	munmap(self->call.page, self->call.size);
+	close(self->uffd);
+}
+
+static int set_writable(int uffd, const struct call *call, bool writable)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { (uintptr_t)call->page, call->size },
+		.mode = writable ? 0 : UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp);
+}
+
+static void *make_call(void *data)
+{
+	struct call *call = data;
+
+	call->result = ioctl(call->fd, call->request, call->page) ? -errno : 0;
+	return NULL;
+}
+
+/*
+ * The end of a binding does not depend on when the results of an ioctl are taken, and the
+ * ID is that of no device then.
+ */
+TEST_F(held, unbind_under_ioctl)
+{
+	struct iommu_hw_info info = { .size = sizeof(info), .dev_id = self->v.devid };
+	struct iommu_hwpt_alloc alloc = {
+		.size = sizeof(alloc),
+		.dev_id = self->v.devid,
+		.pt_id = self->ioas,
+	};
+	struct pollfd event = { .fd = self->uffd, .events = POLLIN };
+	struct uffd_msg msg;
+	pthread_t thread;
+
+	if (self->call.request == IOMMU_GET_HW_INFO)
+		memcpy(self->call.page, &info, sizeof(info));
+	else
+		memcpy(self->call.page, &alloc, sizeof(alloc));
+	ASSERT_EQ(0, set_writable(self->uffd, &self->call, false));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, make_call, &self->call));
+	EXPECT_EQ(1, poll(&event, 1, 30000));
+	EXPECT_EQ(sizeof(msg), read(self->uffd, &msg, sizeof(msg)));
+	EXPECT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
+
+	/* An iommufd that cannot let go of the device does so with the last file */
+	close(self->v.fd);
+	self->v.fd = -1;
+	EXPECT_EQ(-1, ioctl(self->v.iommufd, IOMMU_GET_HW_INFO, &info));
+	EXPECT_EQ(ENOENT, errno);
+
+	EXPECT_EQ(0, set_writable(self->uffd, &self->call, true));
+	EXPECT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, self->call.result);
 	EXPECT_EQ(0, bind_anew(self->v.uuid));
 }
 
