@@ -237,8 +237,9 @@ static void mdev_pasid_del_parent(struct mdev_pasid_parent *parent)
  * Context: may sleep.
  *
  * Return: 0, -ENODEV without IOMMU, -EXDEV if @dev shares its IOMMU group,
- * -EOPNOTSUPP, -ENOSPC or -ERANGE for a plan that the hardware cannot fulfil,
- * -EBUSY if @dev is a parent already.
+ * -EOPNOTSUPP, -ENOSPC, -ERANGE or what iommu_dev_enable_feature() says for a
+ * plan that the hardware cannot fulfil, -EBUSY if @dev is a parent already, or
+ * the error of sysfs.
  */
 int mdev_pasid_register_parent(struct mdev_pasid_parent *parent, struct device *dev,
 			       struct mdev_pasid_driver *drv, const struct mdev_pasid_dma *dma,

@@ -8,7 +8,7 @@
  * of a WQ is disabled and holds no PASID.
  *
  * When a WQ is unbound it goes back to idxd at once.  A vdev that it backs is dead from
- * then on: it reads as all ones and does nothing, and stays until it is removed.  So the
+ * then on: its registers read as all ones, it does nothing, and stays until it is removed.  So the
  * administrator who takes a WQ away never waits for the vdev's user.  The PF itself
  * cannot go before its last vdev has been removed.
  */
@@ -433,7 +433,7 @@ static ssize_t wq_store(struct device *dev, struct device_attribute *attr, const
 	w = pf_free_wq(pf, buf);
 	if (v->used) {
 		mdev_pasid_refuse(&v->core,
-				  "cannot change the WQ: the vdev has been opened; create another");
+				  "cannot change the WQ: the vdev has been bound; create another");
 		ret = -EBUSY;
 	} else if (w) {
 		vdev_take_wq(v, w);

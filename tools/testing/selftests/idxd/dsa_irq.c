@@ -228,14 +228,17 @@ TEST_F(irq, commands)
 
 /*
  * An error that has no completion record to go to is told in SWERR and, if the
- * user wants that, by vector 0. What it says of PASID and WQ is the host's own.
+ * user wants that, by vector 0. What it says of PASID and WQ is the host's own. The host's
+ * log says nothing of it.
  */
 TEST_F(irq, software_error)
 {
+	/* What idxd begins its lines about errors with */
+	static const char * const logged[] = { "err[", "Device error" };
 	const uint64_t hole = self->mem->iova + 0x40000000;
 	struct dsa_hw_desc desc;
+	int i, log = log_open();
 	uint64_t err;
-	int i;
 
 	EXPECT_EQ(0, dsa_read64(self->dsa, DSA_SWERR));
 	for (i = 0; i < 2; i++) {
@@ -270,6 +273,8 @@ TEST_F(irq, software_error)
 		EXPECT_EQ(0, dsa_write32(self->dsa, DSA_INTCAUSE, INTC_ERR));
 		eventfd_wait(self->efd[0], 0);
 	}
+	EXPECT_EQ(0, log_lines(log, logged, ARRAY_SIZE(logged)));
+	close(log);
 	/* Nothing of it was the other vectors', and the WQ works on. */
 	EXPECT_EQ(0, eventfd_wait(self->efd[1], 0));
 	desc = dsa_desc(self->mem, 0, DSA_OPCODE_NOOP);

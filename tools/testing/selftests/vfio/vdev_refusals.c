@@ -692,7 +692,7 @@ TEST_F(vdev, other_wq)
 	ASSERT_EQ(0, vdev_bind(self->v.fd, self->v.iommufd, &self->v.devid));
 	EXPECT_EQ(-EBUSY, sysfs_write("wq99.0", MDEV_DEVICES "/%s/dsa/wq", self->v.uuid));
 	EXPECT_REFUSED(&self->last,
-		       "cannot change the WQ: the vdev has been opened; create another");
+		       "cannot change the WQ: the vdev has been bound; create another");
 }
 
 TEST_F(vdev, wq_taken)
