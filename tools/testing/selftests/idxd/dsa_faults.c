@@ -447,6 +447,35 @@ TEST_F(fault, hung_descriptors)
 	EXPECT_EQ(0, eventfd_wait(self->pair.err[0], 0));
 }
 
+/*
+ * Nor does who takes the memory or the bus away wait for them: the device goes on, and
+ * what they were about does not happen later.
+ */
+TEST_F(fault, hung_detach)
+{
+	struct test_vdev *v = &self->pair.v[0];
+	struct dsa_hw_desc desc = dsa_desc_move(&v->mem, 1, TEST_SRC, TEST_DST, 4096);
+	uint16_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	int bus;
+
+	ASSERT_EQ(0, sysfs_write(IDXD_CMD_TIMEOUT_SHORT, IDXD_CMD_TIMEOUT));
+	for (bus = 0; bus < 2; bus++) {
+		memset(v->mem.va + TEST_SRC, 0x11, 4096);
+		memset(v->mem.va + TEST_DST, 0x22, 4096);
+		ASSERT_EQ(0, fault_set("hang-engines", "true"));
+		ASSERT_EQ(0, dsa_submit(&v->dsa, &desc));
+		EXPECT_EQ(0, bus ? dsa_set_command(&v->dsa, PCI_COMMAND_MEMORY) :
+				   vdev_detach(v->fd));
+		ASSERT_EQ(0, fault_set("hang-engines", "false"));
+		v->hwpt = v->ioas;
+		ASSERT_EQ(0, bus ? dsa_set_command(&v->dsa, on) : vdev_attach(v->fd, &v->hwpt));
+		usleep(100000);
+		EXPECT_EQ(0, dsa_cr(&v->mem, 1)->status);
+		EXPECT_TRUE(is_all(v->mem.va + TEST_DST, 4096, 0x22));
+		EXPECT_UNAWARE(&self->pair);
+	}
+}
+
 /* A drain waits for them in vain. What they were about does not happen later. */
 TEST_F(fault, hung_drain)
 {
