@@ -307,7 +307,6 @@ FIXTURE(held) {
 	struct dsa_pool pool;
 	struct test_vdev v;
 	struct call call;
-	uint32_t ioas;
 	int uffd;
 };
 
@@ -339,7 +338,7 @@ FIXTURE_SETUP(held)
 
 	TEST_POOL(&self->pool, 1);
 	ASSERT_EQ(0, test_vdev_up(&self->v, &self->pool, BOUND, 0));
-	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &self->ioas));
+	ASSERT_EQ(0, ioas_alloc(self->v.iommufd, &self->v.ioas));
 	self->call.fd = self->v.iommufd;
 	self->call.request = variant->request;
 }
@@ -379,13 +378,13 @@ TEST_F(held, unbind_under_ioctl)
 	struct iommu_hwpt_alloc alloc = {
 		.size = sizeof(alloc),
 		.dev_id = self->v.devid,
-		.pt_id = self->ioas,
+		.pt_id = self->v.ioas,
 	};
 	struct pollfd event = { .fd = self->uffd, .events = POLLIN };
 	struct uffd_msg msg;
 	pthread_t thread;
 
-	if (self->call.request == IOMMU_GET_HW_INFO)
+	if (variant->request == IOMMU_GET_HW_INFO)
 		memcpy(self->call.page, &info, sizeof(info));
 	else
 		memcpy(self->call.page, &alloc, sizeof(alloc));

@@ -25,7 +25,8 @@ WARM_UP = 10
 COPIES = 100
 DMATEST_MAX_SECONDS = 600
 # Each kind of kernel memory may grow by so much, for tasks of the kernel that came meanwhile and
-# the like; the table in mdev-pasid-testing.rst has what was seen. And by so much a life, of which a page would be four times as much.
+# the like; the table in mdev-pasid-testing.rst has what was seen. And by so much a life, of which a
+# page would be four times as much.
 LIMIT_KB, LIFE_KB = 512, 1
 # Slab caches of the debug kernel's notes, one for each object of others
 NOTES = "kmemleak_object", "kmemleak_scan_area", "debug_objects_cache"
