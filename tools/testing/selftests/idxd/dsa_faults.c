@@ -456,6 +456,7 @@ TEST_F(fault, hung_detach)
 	struct test_vdev *v = &self->pair.v[0];
 	struct dsa_hw_desc desc = dsa_desc_move(&v->mem, 1, TEST_SRC, TEST_DST, 4096);
 	uint16_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	uint32_t pt = v->ioas;
 	int bus;
 
 	ASSERT_EQ(0, sysfs_write(IDXD_CMD_TIMEOUT_SHORT, IDXD_CMD_TIMEOUT));
@@ -467,8 +468,7 @@ TEST_F(fault, hung_detach)
 		EXPECT_EQ(0, bus ? dsa_set_command(&v->dsa, PCI_COMMAND_MEMORY) :
 				   vdev_detach(v->fd));
 		ASSERT_EQ(0, fault_set("hang-engines", "false"));
-		v->hwpt = v->ioas;
-		ASSERT_EQ(0, bus ? dsa_set_command(&v->dsa, on) : vdev_attach(v->fd, &v->hwpt));
+		ASSERT_EQ(0, bus ? dsa_set_command(&v->dsa, on) : vdev_attach(v->fd, &pt));
 		usleep(100000);
 		EXPECT_EQ(0, dsa_cr(&v->mem, 1)->status);
 		EXPECT_TRUE(is_all(v->mem.va + TEST_DST, 4096, 0x22));
